@@ -1,0 +1,132 @@
+package protocol
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+// Access says to whom an API is offered.
+type Access uint8
+
+const (
+	// Refuse: inter-broker, controller-only, removed or unknown APIs. Never
+	// offered; a connection that sends one ends, as on a broker's listener.
+	Refuse Access = iota
+	// Pass: offered to every tenant, each resource judged.
+	Pass
+	// Admin: offered only to tenants that may do everything.
+	Admin
+	// Local: answered by the gateway itself.
+	Local
+)
+
+// API is one row of the table: all that Sluice knows of one API key. The
+// functions may be nil, which means "nothing to do here".
+//
+// All functions work on decoded messages whose version is set, and keep that
+// version. Two messages never pass whole in the common case: Produce requests
+// ([ProduceWalk]) and Fetch responses ([FetchWalk]); their rows serve the cases
+// in which they do.
+type API struct {
+	Key      int16
+	Name     string
+	Min, Max int16 // versions that Sluice can walk or decode; what is offered is cut by the slice's own
+	Access   Access
+	// Exempt APIs (heartbeats, commits, membership) count towards request_rate
+	// but are never held and never announce a throttle.
+	Exempt bool
+	// Decode: the request must be decoded even when no rule and no node id asks
+	// for it, since the response cannot be rewritten without it.
+	Decode bool
+
+	// Split takes out of req what j denies or does not know, and answers that
+	// part itself: refused holds an element for each element taken out, with
+	// Kafka's code in Kafka's place, and is nil when nothing was taken. rest is
+	// false when nothing is left to ask a broker; refused is then the whole
+	// answer.
+	Split func(req kmsg.Request, j Judge) (refused kmsg.Response, rest bool)
+	// Merge puts the elements of refused, which Split made, into the broker's
+	// answer to the rest.
+	Merge func(resp, refused kmsg.Response)
+	// Filter leaves out of resp (listings, authorized operations) what j does not
+	// let the tenant see.
+	Filter func(resp kmsg.Response, j Judge)
+	// Realize turns virtual node ids in req into the broker's own. False: req
+	// names a node that no broker of the slice has; it is then left as it is for
+	// the broker to answer.
+	Realize func(req kmsg.Request, n Nodes) bool
+	// Virtualize replaces every broker's node id and address in resp by the
+	// virtual one. What has no virtual address is left out or blanked: no
+	// client ever learns a broker's own. req is the decoded request where
+	// Decode is set, else it may be nil.
+	Virtualize func(req kmsg.Request, resp kmsg.Response, n Nodes)
+}
+
+// Judge says what a tenant may do under one snapshot of the policy, and resolves
+// topic ids in its slice.
+type Judge interface {
+	// Allowed reports whether the tenant may do op on the resource of that name.
+	// For the cluster resource the name is "kafka-cluster".
+	Allowed(op Operation, r Resource, name string) bool
+	// AllowedSome reports whether there is any name on which the tenant may do op.
+	AllowedSome(op Operation, r Resource) bool
+	// TopicName is the name of the topic with that id; false if the slice has none.
+	TopicName(id [16]byte) (string, bool)
+	// TopicNames are the names of all topics of the slice, internal ones too.
+	TopicNames() []string
+}
+
+// row holds the typed functions of an API; define wraps them for the table.
+type row[Q kmsg.Request, R kmsg.Response] struct {
+	split      func(Q, Judge) (R, bool)
+	merge      func(resp, refused R)
+	filter     func(R, Judge)
+	realize    func(Q, Nodes) bool
+	virtualize func(Q, R, Nodes)
+}
+
+// define completes an API with the functions of its row.
+func define[Q kmsg.Request, R kmsg.Response](a API, r row[Q, R]) *API {
+	var noReq Q
+	var noResp R
+	if r.split != nil {
+		a.Split = func(req kmsg.Request, j Judge) (kmsg.Response, bool) {
+			refused, rest := r.split(req.(Q), j)
+			if any(refused) == any(noResp) {
+				return nil, rest
+			}
+			refused.SetVersion(req.GetVersion())
+			return refused, rest
+		}
+	}
+	if r.merge != nil {
+		a.Merge = func(resp, refused kmsg.Response) { r.merge(resp.(R), refused.(R)) }
+	}
+	if r.filter != nil {
+		a.Filter = func(resp kmsg.Response, j Judge) { r.filter(resp.(R), j) }
+	}
+	if r.realize != nil {
+		a.Realize = func(req kmsg.Request, n Nodes) bool { return r.realize(req.(Q), n) }
+	}
+	if r.virtualize != nil {
+		a.Virtualize = func(req kmsg.Request, resp kmsg.Response, n Nodes) {
+			q, ok := req.(Q)
+			if !ok {
+				q = noReq
+			}
+			r.virtualize(q, resp.(R), n)
+		}
+	}
+	return &a
+}
+
+// Lookup returns the row of an API key, or nil for one that the table does not
+// know. Rows with Access Refuse are returned too: they carry the name.
+func Lookup(key int16) *API {
+	if key < 0 || int(key) >= len(apis) {
+		return nil
+	}
+	return apis[key]
+}
+
+// Knows reports whether Sluice can handle that version of the API.
+func (a *API) Knows(version int16) bool {
+	return a.Access != Refuse && version >= a.Min && version <= a.Max
+}
