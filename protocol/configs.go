@@ -1,0 +1,187 @@
+package protocol
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// This file holds the APIs about configurations. They name brokers as text: the
+// resource name of a BROKER or BROKER_LOGGER is its node id.
+
+// configsWithAddresses are the broker configurations whose values say where
+// brokers and controllers are, or with which id. Clients see null.
+var configsWithAddresses = []string{
+	"advertised.listeners",
+	"listeners",
+	"controller.quorum.bootstrap.servers",
+	"controller.quorum.voters",
+	"node.id",
+	"broker.id",
+	"zookeeper.connect",
+}
+
+// isBroker reports whether resources of the type are named by a node id.
+func isBroker(t kmsg.ConfigResourceType) bool {
+	return t == kmsg.ConfigResourceTypeBroker || t == kmsg.ConfigResourceTypeBrokerLogger
+}
+
+// realName is the name of a broker resource as its slice knows it; false if the
+// node belongs to another slice. The empty name (the defaults of all brokers), and
+// text that is no node id, stay for the broker to answer.
+func realName(name string, n Nodes) (string, bool) {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return name, true
+	}
+	ids := []int32{int32(id)}
+	ok := realIDs(ids, n)
+	if ids[0] == int32(id) {
+		return name, ok
+	}
+	return strconv.Itoa(int(ids[0])), ok
+}
+
+// shownName is the name of a broker resource as clients see it. An id beyond any
+// broker's is what a client asked for in vain, and stays.
+func shownName(name string, n Nodes) string {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil || id < 0 || id >= 1<<SlotBits {
+		return name
+	}
+	return strconv.Itoa(int(n.Virtual(int32(id))))
+}
+
+// showResource maps the name of a broker resource in an answer. Its error text may
+// carry ids and addresses ("Unexpected broker id, expected 1 …"), and goes.
+func showResource(t kmsg.ConfigResourceType, name *string, message **string, n Nodes) {
+	if isBroker(t) {
+		*name, *message = shownName(*name, n), nil
+	}
+}
+
+// configsCode judges a resource of DescribeConfigs: topics and groups by their
+// name, all else (brokers, loggers, client metrics, types to come) by the cluster.
+func configsCode(j Judge, t kmsg.ConfigResourceType, name string) int16 {
+	switch t {
+	case kmsg.ConfigResourceTypeTopic:
+		return codeOf(j, OpDescribeConfigs, Topic, name)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return codeOf(j, OpDescribeConfigs, Group, name)
+	}
+	return codeOf(j, OpDescribeConfigs, Cluster, ClusterName)
+}
+
+// authorizationMessages are Kafka's texts (org.apache.kafka.common.protocol.Errors).
+var authorizationMessages = map[int16]string{
+	codeTopicAuthorizationFailed:   "Topic authorization failed.",
+	codeGroupAuthorizationFailed:   "Group authorization failed.",
+	codeClusterAuthorizationFailed: "Cluster authorization failed.",
+}
+
+// splitDescribeConfigs refuses resources without DESCRIBE_CONFIGS.
+func splitDescribeConfigs(req *kmsg.DescribeConfigsRequest, j Judge) (*kmsg.DescribeConfigsResponse, bool) {
+	rest, refused := refuse(req.Resources,
+		func(r *kmsg.DescribeConfigsRequestResource) int16 {
+			return configsCode(j, r.ResourceType, r.ResourceName)
+		},
+		func(r *kmsg.DescribeConfigsRequestResource, code int16) kmsg.DescribeConfigsResponseResource {
+			return kmsg.DescribeConfigsResponseResource{
+				ErrorCode: code, ErrorMessage: kmsg.StringPtr(authorizationMessages[code]),
+				ResourceType: r.ResourceType, ResourceName: r.ResourceName,
+			}
+		})
+	if refused == nil {
+		return nil, true
+	}
+	req.Resources = rest
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	resp.Resources = refused
+	return resp, len(rest) > 0
+}
+
+func mergeDescribeConfigs(resp, refused *kmsg.DescribeConfigsResponse) {
+	resp.Resources = append(resp.Resources, refused.Resources...)
+}
+
+func realizeDescribeConfigs(req *kmsg.DescribeConfigsRequest, n Nodes) bool {
+	all := true
+	for i := range req.Resources {
+		if r := &req.Resources[i]; isBroker(r.ResourceType) {
+			var ok bool
+			r.ResourceName, ok = realName(r.ResourceName, n)
+			all = all && ok
+		}
+	}
+	return all
+}
+
+// virtualizeDescribeConfigs maps broker names and blanks values that give brokers
+// away, wherever they occur.
+func virtualizeDescribeConfigs(_ *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse, n Nodes) {
+	for i := range resp.Resources {
+		r := &resp.Resources[i]
+		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
+		for k := range r.Configs {
+			c := &r.Configs[k]
+			if slices.Contains(configsWithAddresses, c.Name) {
+				c.Value = nil
+			}
+			for s := range c.ConfigSynonyms {
+				y := &c.ConfigSynonyms[s]
+				if slices.Contains(configsWithAddresses, c.Name) || slices.Contains(configsWithAddresses, y.Name) {
+					y.Value = nil
+				}
+			}
+		}
+	}
+}
+
+func realizeAlterConfigs(req *kmsg.AlterConfigsRequest, n Nodes) bool {
+	all := true
+	for i := range req.Resources {
+		if r := &req.Resources[i]; isBroker(r.ResourceType) {
+			var ok bool
+			r.ResourceName, ok = realName(r.ResourceName, n)
+			all = all && ok
+		}
+	}
+	return all
+}
+
+func virtualizeAlterConfigs(_ *kmsg.AlterConfigsRequest, resp *kmsg.AlterConfigsResponse, n Nodes) {
+	for i := range resp.Resources {
+		r := &resp.Resources[i]
+		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
+	}
+}
+
+func realizeIncrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest, n Nodes) bool {
+	all := true
+	for i := range req.Resources {
+		if r := &req.Resources[i]; isBroker(r.ResourceType) {
+			var ok bool
+			r.ResourceName, ok = realName(r.ResourceName, n)
+			all = all && ok
+		}
+	}
+	return all
+}
+
+func virtualizeIncrementalAlterConfigs(_ *kmsg.IncrementalAlterConfigsRequest, resp *kmsg.IncrementalAlterConfigsResponse, n Nodes) {
+	for i := range resp.Resources {
+		r := &resp.Resources[i]
+		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
+	}
+}
+
+// virtualizeListConfigResources maps the names of brokers and their loggers (v1+;
+// v0 lists client metrics only).
+func virtualizeListConfigResources(_ *kmsg.ListConfigResourcesRequest, resp *kmsg.ListConfigResourcesResponse, n Nodes) {
+	for i := range resp.ConfigResources {
+		if r := &resp.ConfigResources[i]; isBroker(kmsg.ConfigResourceType(r.Type)) {
+			r.Name = shownName(r.Name, n)
+		}
+	}
+}
