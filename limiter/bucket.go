@@ -1,0 +1,154 @@
+package limiter
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxDepth bounds a bucket so that every level is a whole number in a float64.
+const maxDepth = 1 << 53
+
+// bucket is one token bucket. Its tokens may go below zero: that is debt, and
+// the places in time already given out.
+type bucket struct {
+	limited atomic.Bool // read without the lock: the hot path asks this first
+
+	mu      sync.Mutex
+	lim     *rate.Limiter // nil while it has never been limited
+	rate    float64       // units per second
+	burst   time.Duration
+	depth   int
+	maxDebt float64   // units
+	latest  time.Time // the latest time seen
+	asks    asks
+}
+
+// configure sets the limit. The level stays as it is, unless there was no limit
+// before: then the bucket starts full.
+func (b *bucket) configure(now time.Time, l Limit, maxDebt time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(now, l, maxDebt)
+}
+
+// set is configure with the lock held.
+func (b *bucket) set(now time.Time, l Limit, maxDebt time.Duration) {
+	if !(l.Rate > 0) || math.IsInf(l.Rate, 1) {
+		b.limited.Store(false)
+		return
+	}
+	now = b.at(now)
+	b.rate, b.burst = l.Rate, l.Burst
+	b.depth = int(min(max(l.Rate*l.Burst.Seconds(), 1), maxDepth))
+	b.maxDebt = l.Rate * maxDebt.Seconds()
+	if b.limited.Load() {
+		b.lim.SetLimitAt(now, rate.Limit(l.Rate)) // first: what has passed until now passed at the old rate
+		b.lim.SetBurstAt(now, b.depth)
+		return
+	}
+	b.lim = rate.NewLimiter(rate.Limit(l.Rate), b.depth)
+	b.limited.Store(true)
+}
+
+// at returns the time to calculate with. rate.Limiter turns its clock back when it
+// is handed an earlier time, and would then fill the same moment twice; callers
+// on several threads do hand in times that are slightly out of order.
+func (b *bucket) at(now time.Time) time.Time {
+	if now.Before(b.latest) {
+		return b.latest
+	}
+	b.latest = now
+	return now
+}
+
+// tokens returns the level at a time that came from at.
+func (b *bucket) tokens(now time.Time) float64 {
+	return b.lim.TokensAt(now)
+}
+
+// take moves the level down by n whole units, or up by a negative n.
+//
+// ReserveN refuses n > burst, so the depth is raised for the moment of a larger
+// charge (which takes the same from the bucket as charging in pieces, in constant
+// time). It accepts a negative n, and adds it; what then lies above the depth is
+// cut off when the bucket is next looked at.
+func (b *bucket) take(now time.Time, n int) {
+	if n > b.depth {
+		b.lim.SetBurstAt(now, n)
+		b.lim.ReserveN(now, n)
+		b.lim.SetBurstAt(now, b.depth)
+		return
+	}
+	b.lim.ReserveN(now, n)
+}
+
+// charge takes n whole units, as far as the debt stays within its bound, and says
+// how long until this place in time is due. A negative n gives back.
+func (b *bucket) charge(now time.Time, n float64) charged {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.limited.Load() {
+		return charged{}
+	}
+	return b.chargeLocked(now, n)
+}
+
+func (b *bucket) chargeLocked(now time.Time, n float64) charged {
+	now = b.at(now)
+	if n <= 0 {
+		b.take(now, units(n))
+		return charged{}
+	}
+	tokens := b.tokens(now)
+	taken := math.Floor(min(n, max(tokens+b.maxDebt, 0)))
+	if taken > 0 {
+		b.take(now, units(taken))
+		tokens -= taken
+	}
+	return charged{wait: seconds(-tokens / b.rate), overrun: n - taken, rate: b.rate}
+}
+
+// debt returns how long until the bucket is out of debt.
+func (b *bucket) debt(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.limited.Load() {
+		return 0
+	}
+	return seconds(-b.tokens(b.at(now)) / b.rate)
+}
+
+// full reports whether forgetting the bucket would change nothing.
+func (b *bucket) full(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.limited.Load() || b.tokens(b.at(now)) >= float64(b.depth)
+}
+
+// charged is what came of charging one bucket.
+type charged struct {
+	wait    time.Duration
+	overrun float64 // units beyond the bound of the debt
+	rate    float64 // of the bucket, units per second
+}
+
+// units rounds up to whole units, which is what rate.Limiter counts in.
+func units(n float64) int {
+	return int(max(min(math.Ceil(n), maxDepth), -maxDepth))
+}
+
+// seconds converts to a Duration, nothing below 0 and nothing that overflows.
+func seconds(s float64) time.Duration {
+	switch {
+	case !(s > 0):
+		return 0
+	case s > float64(math.MaxInt64/time.Second-1):
+		return math.MaxInt64
+	default:
+		return time.Duration(s * float64(time.Second))
+	}
+}
