@@ -53,7 +53,7 @@ fuzz = grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . \
 .PHONY: help demo build test unit race fuzz-short real lint fmt fuzz soak clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 demo: ## two embedded clusters, the gateway and a few tenants; Ctrl-C ends it
 	@$(GO) run ./cmd/sluice demo $(DEMO)
@@ -67,7 +67,7 @@ unit: ## unit, golden, property and simulation tests, and the fuzz seeds
 	@$(call stage,unit) $(GO) test -count=1 -timeout 10m $(TESTFLAGS) $(UNIT)
 
 race: ## the same under the race detector
-	@if $(call need,$${CC:-gcc},the race detector needs a C compiler); then \
+	@if $(call need,$${CC:-gcc},the tests under the race detector; they want a C compiler); then \
 	  $(call stage,race) CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 15m $(UNIT); \
 	fi
 
