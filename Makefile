@@ -1,7 +1,7 @@
 # Sluice: build, test, lint, demo. `make help` lists the targets.
 #
 # Needed: Go 1.26 and make. The race detector wants a C compiler; the tests
-# against a real Apache Kafka want Java 17 or newer, Maven and Python 3. What is
+# against a real Apache Kafka want a JDK of 17 or newer, Maven and Python 3. What is
 # missing is skipped with a loud line; with CI set it is a failure.
 
 SHELL       := bash
@@ -75,7 +75,7 @@ fuzz-short: ## each fuzz target for FUZZ_SHORT (default 5s)
 	@$(call stage,fuzz) { $(call fuzz,$(FUZZ_SHORT)); }
 
 real: ## the tests against a real Apache Kafka
-	@if $(call need,java mvn python3,the tests against a real Apache Kafka); then \
+	@if $(call need,java javac mvn python3,the tests against a real Apache Kafka); then \
 	  $(call stage,real Kafka) $(GO) test -count=1 -timeout 30m $(TESTFLAGS) $(REAL); \
 	fi
 
