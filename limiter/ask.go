@@ -18,7 +18,7 @@ const (
 	light = 0.001
 	// asleep is how many requests with such answers take of the busy ones' time what
 	// one of those takes.
-	asleep = 8
+	asleep = 64
 )
 
 // asks counts the requests that are out below one bucket: asked and not answered.

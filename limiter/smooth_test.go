@@ -50,7 +50,7 @@ func TestFetchIsSmooth(t *testing.T) {
 						s.after(time.Duration(i)*137*time.Microsecond, c.next)
 					}
 					s.run(30 * time.Second)
-					m.smooth(t, rate, 3*time.Second, 30*time.Second)
+					m.smooth(t, rate, 5*time.Second, 30*time.Second) // the burst, and the first answers that tell how large a batch is
 					if m.overrun > 0 {
 						t.Errorf("overrun %.0f", m.overrun)
 					}

@@ -17,8 +17,10 @@ import (
 // all together get the slice's rate and no more.
 //
 // A tenant that takes less than the others saves credit while they are served, up
-// to its part of the slice's burst; while it has credit it does not wait. What it
-// takes on credit is served first, and pushes the backlog of the others.
+// to its part of the slice's burst; while it has credit it does not wait, and with
+// all its credit it does not wait whatever the size of the charge: then it owes the
+// rest, and waits for that with the next one. What it takes on credit is served
+// first, and pushes the backlog of the others.
 type turns struct {
 	bucket // its maxDebt bounds each tenant's own wait
 
