@@ -6,8 +6,8 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 // in a cluster and where.
 
 const (
-	metadataNoTopics    = 1  // from this version on, an empty list means no topic, not all
-	metadataAutoCreates = 4  // from this version on, a flag says whether to create; before, it is implied
+	metadataNoTopics    = 1 // from this version on, an empty list means no topic, not all
+	metadataAutoCreates = 4 // from this version on, a flag says whether to create; before, it is implied
 )
 
 const codeMismatchedEndpointType int16 = 114
