@@ -68,13 +68,13 @@ func filterShareGroupDescribe(resp *kmsg.ShareGroupDescribeResponse, j Judge) {
 	}
 }
 
-// shareGroupCode judges the group of a share request. A null one may pass: brokers
-// answer it with an error and nothing else.
+// shareGroupCode judges the group of a share request; a null one has no name.
 func shareGroupCode(j Judge, group *string) int16 {
-	if group == nil {
-		return codeNone
+	var name string
+	if group != nil {
+		name = *group
 	}
-	return codeOf(j, OpRead, Group, *group)
+	return codeOf(j, OpRead, Group, name)
 }
 
 // splitShareFetch: READ on the group and on each topic. A request whose topics
