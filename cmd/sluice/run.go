@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"sluice/proxy"
+	"sluice/proxy/policy"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run --config sluice.yaml",
+		Short: "Serve; SIGHUP reloads the file, SIGTERM drains",
+		Long: "Serves until SIGTERM or SIGINT, which let what is in flight be answered and then end the process;\n" +
+			"a second one ends it at once. SIGHUP reads the file again and applies all of it or nothing.\n" +
+			"Logs are JSON lines on standard error.",
+		Example: "  sluice run --config sluice.yaml\n  kill -HUP $(pidof sluice)   # after a change of the file",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check --config sluice.yaml",
+		Short: "Validate the file: every problem at once",
+		Long: "Reads the file as run and SIGHUP do, and prints every error and warning as file:line:column.\n" +
+			"Exits with 1 if there is an error, with 0 if there are only warnings or nothing.",
+		Example: "  sluice check --config sluice.yaml && kill -HUP $(pidof sluice)",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, problems := load(path)
+			for _, problem := range problems {
+				fmt.Fprintln(cmd.OutOrStdout(), problem)
+			}
+			if p == nil {
+				return errTold
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d slices, %d tenants, no errors\n", path, len(p.Slices), len(p.Tenants))
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// load reads the file and adds what only this process knows: its limit on open files.
+func load(path string) (*policy.Policy, policy.Problems) {
+	p, problems := policy.Load(path)
+	if p != nil {
+		problems = append(problems, policy.FileLimitProblems(p)...)
+	}
+	return p, problems
+}
+
+// run serves until it is told to stop.
+func run(ctx context.Context, path string) error {
+	p, problems := load(path)
+	for _, problem := range problems {
+		fmt.Fprintln(os.Stderr, problem)
+	}
+	if p == nil {
+		return errTold
+	}
+	log, err := zap.NewProduction(zap.WithCaller(false), zap.AddStacktrace(zap.FatalLevel))
+	if err != nil {
+		return fmt.Errorf("cannot log: %w", err)
+	}
+	defer func() { _ = log.Sync() }()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	gateway, err := proxy.Start(p, proxy.Options{Path: path, Version: buildVersion(), Log: log, Registry: registry})
+	if err != nil {
+		return fmt.Errorf("cannot start: %w", err)
+	}
+	stopAdmin, err := serveAdmin(p.Admin.Address, gateway.Admin(), log)
+	if err != nil {
+		gateway.Drain(canceled())
+		return fmt.Errorf("admin.address: %w", err)
+	}
+	defer stopAdmin()
+	log.Info("serving", zap.String("version", buildVersion()), zap.String("admin", p.Admin.Address), zap.Int("tenants", len(p.Tenants)))
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				gateway.Reload()
+				continue
+			}
+			return drain(gateway, signals, log)
+		case <-ctx.Done():
+			return drain(gateway, signals, log)
+		}
+	}
+}
+
+// drain ends the gateway; another signal than SIGHUP ends it at once.
+func drain(gateway *proxy.Gateway, signals <-chan os.Signal, log *zap.Logger) error {
+	log.Info("draining")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	cut := gateway.Drain(ctx)
+	log.Info("stopped", zap.Int("connections_cut", cut))
+	return nil
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// serveAdmin serves metrics and health until the returned function is called.
+func serveAdmin(address string, handler http.Handler, log *zap.Logger) (stop func(), err error) {
+	ln, err := net.Listen("tcp", address) //nolint:noctx // it opens at once or fails
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			log.Error("admin server", zap.Error(err))
+		}
+	}()
+	return func() { _ = server.Close() }, nil
+}

@@ -1,0 +1,13 @@
+package protocol
+
+// Keys of the APIs that the life of a request treats in a way of their own.
+const (
+	KeyProduce          int16 = 0
+	KeyFetch            int16 = 1
+	KeyMetadata         int16 = 3
+	KeyApiVersions      int16 = 18
+	KeyCreateTopics     int16 = 19
+	KeyDeleteTopics     int16 = 20
+	KeyCreatePartitions int16 = 37
+	KeyShareFetch       int16 = 78
+)

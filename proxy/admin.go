@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Admin serves /metrics, /healthz, /readyz and, if the policy says so, /debug/pprof.
+func (g *Gateway) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", g.readyz)
+	if g.snapshot.Load().policy.Admin.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// readyz is 503 while starting, while draining, and when no slice at all can be
+// reached. Its body names each slice and the last reload.
+func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
+	var body strings.Builder
+	reachable := false
+	snap := g.snapshot.Load()
+	for _, name := range slices.Sorted(maps.Keys(snap.slices)) {
+		h := snap.slices[name].Health()
+		state := "unreachable"
+		if h.Reachable {
+			state, reachable = "reachable", true
+		}
+		fmt.Fprintf(&body, "slice %s: %s since %s, %d brokers, %d topics", name, state, h.Since.UTC().Format(time.RFC3339), h.Brokers, h.Topics)
+		if h.Err != "" {
+			fmt.Fprintf(&body, ": %s", h.Err)
+		}
+		body.WriteByte('\n')
+	}
+	if last := g.lastReload.Load(); last != nil {
+		result := "applied"
+		if last.problems.Failed() {
+			result = "refused, the policy before it stays"
+		}
+		fmt.Fprintf(&body, "last reload: %s at %s, running policy %s\n", result, last.at.UTC().Format(time.RFC3339), snap.policy.Hash)
+		for _, p := range last.problems {
+			fmt.Fprintln(&body, p)
+		}
+	}
+	status, first := http.StatusOK, "ready"
+	switch {
+	case g.draining.Load():
+		status, first = http.StatusServiceUnavailable, "not ready: draining"
+	case !g.started.Load():
+		status, first = http.StatusServiceUnavailable, "not ready: starting"
+	case !reachable:
+		status, first = http.StatusServiceUnavailable, "not ready: no slice can be reached"
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "%s\n%s", first, body.String())
+}

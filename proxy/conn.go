@@ -1,0 +1,361 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+
+	"sluice/limiter"
+	"sluice/protocol"
+	"sluice/proxy/policy"
+	"sluice/proxy/slice"
+)
+
+// conn is one client's connection and the one to a broker that belongs to it.
+//
+// Two goroutines work on it: serve reads the client and owns all fields without
+// a word on sharing; answers (answer.go) reads the broker. What both touch is
+// pairs, sessions, recent, and what is atomic.
+type conn struct {
+	gw     *Gateway
+	port   *port // where the client came in
+	client net.Conn
+	in     *wire
+	up     *wire // to the broker; nil until the first request that one must answer
+	pairs  *pairs
+	ctx    context.Context // ends when the connection does
+	cancel context.CancelFunc
+	watch  watch // what the janitor looks at
+	closed sync.Once
+	ending atomic.Pointer[closing] // why another goroutine ended it
+
+	// Who it is, from the first request on.
+	named     bool
+	clientID  string
+	snap      *snapshot      // the policy that the fields below were taken from
+	tenant    *policy.Tenant // nil: nobody's; it meets the refusal broker
+	listener  string
+	slice     *slice.Slice
+	nodes     protocol.Nodes
+	account   *limiter.Account
+	counters  *tenantMetrics
+	durations *sliceMetrics
+	seat      *seat  // its place among the counted connections
+	asking    *judge // judges requests, and counts what it denies
+	answering *judge // filters answers
+	software  string // client_software_name, once told
+
+	header   protocol.Header // of the request being served
+	refusals int             // answers in a row in which all was refused: the penalty
+	walk     protocol.ProduceWalk
+	out      []byte // scratch for what is encoded anew
+
+	sessions fetchSessions
+	recent   recentAnswers
+}
+
+// serve is the life of a connection: one request after another until one of the
+// three sides ends it.
+func (c *conn) serve() {
+	defer c.close()
+	for {
+		err := c.next()
+		if err == nil {
+			err = c.request(&c.header)
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// request is the life of a request. Each line is a stage; any may answer early or
+// end the connection, none may skip ahead.
+func (c *conn) request(h *protocol.Header) error {
+	if err := c.identify(h); err != nil { // the tenant, under one snapshot of the policy
+		return err
+	}
+	api := protocol.Lookup(h.Key)
+	if h.Key == protocol.KeyApiVersions {
+		return c.answerApiVersions(h, api)
+	}
+	if err := c.offered(h, api); err != nil { // unknown APIs and versions stop here
+		return err
+	}
+	if c.tenant == nil {
+		return c.turnAway(h, api) // refuse.go
+	}
+	if h.Key == protocol.KeyProduce {
+		return c.produce(h, api) // produce.go: streams
+	}
+	return c.ask(h, api)
+}
+
+// ask is the life of a request that is read whole: all but Produce.
+func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
+	f, err := c.readFrame(h)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	q := &query{header: *h, api: api, frame: f.bytes}
+	if err := c.plan(q); err != nil { // opaque, patched, decoded, or answered here
+		return err
+	}
+	if q.local {
+		return c.refuse(q) // refuse.go
+	}
+	if !q.denied {
+		c.refusals = 0
+	} else if !c.penalise(0) {
+		return errPairsClosed
+	}
+	p := c.pending(q)
+	if err := c.charge(q, p); err != nil { // and wait for its turn
+		return err
+	}
+	if q.local {
+		return c.refuse(q)
+	}
+	return c.forward(q, p)
+}
+
+// next reads the header of the next request. Noise, oversize frames and silence
+// end here, before anything is allocated for them.
+func (c *conn) next() error {
+	c.watch.idle()
+	if c.gw.draining.Load() {
+		return errDraining
+	}
+	if _, err := c.in.peek(1); err != nil {
+		if c.gw.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+			return errDraining
+		}
+		return err
+	}
+	c.watch.frame()
+	for need := 4; ; {
+		b, err := c.in.peek(need)
+		if err != nil {
+			return err
+		}
+		more, err := c.header.Parse(b, c.gw.settings.MaxFrame)
+		switch {
+		case err != nil:
+			return c.notKafka(err)
+		case c.header.Body > maxHeader:
+			return c.notKafka(errLongHeader)
+		case more == 0:
+			c.watch.size(int64(c.header.Size))
+			return nil
+		}
+		need = max(more, need+1)
+	}
+}
+
+// maxHeader bounds a request's header, so that it and the names that a Produce
+// begins with fit the read buffer.
+const maxHeader = 16 << 10
+
+var errLongHeader = errors.New("request header: longer than 16 KiB")
+
+// notKafka ends a connection whose bytes are no request. One that has spoken Kafka
+// before is held like any other.
+func (c *conn) notKafka(err error) error {
+	why := &closing{reason: reasonNotKafka, noise: !c.named, hold: c.named, text: err.Error()}
+	var header *protocol.HeaderError
+	if errors.As(err, &header) {
+		why.reason = header.Reason
+	}
+	return why
+}
+
+// identify finds out whose request it is. The policy that it looks up is the one
+// that holds for the whole request.
+func (c *conn) identify(h *protocol.Header) error {
+	snap := c.gw.snapshot.Load()
+	if c.named && snap == c.snap && h.ClientID == c.clientID {
+		return nil
+	}
+	tenant := snap.identify(h.ClientID)
+	switch {
+	case !c.named:
+		c.clientID, c.snap = h.ClientID, snap
+		c.named = true
+		return c.admit(tenant)
+	case snap == c.snap && name(tenant) != name(c.tenant):
+		return &closing{reason: reasonOtherTenant, hold: true,
+			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection"}
+	case c.tenant != nil && tenant != nil && c.up != nil && tenant.Home.Name != c.slice.Name():
+		return errMoved
+	}
+	c.leave()
+	c.clientID, c.snap = h.ClientID, snap
+	c.join(tenant)
+	return nil
+}
+
+// offered ends the connection on what is not in its ApiVersions, as a broker does.
+func (c *conn) offered(h *protocol.Header, api *protocol.API) error {
+	known := api != nil && api.Knows(h.Version)
+	if known && api.Access == protocol.Admin && c.tenant != nil {
+		known = c.tenant.Everything() || c.tenant.Observe
+	}
+	if known {
+		return nil
+	}
+	what := "an API that is not offered"
+	if api != nil {
+		what = api.Name
+	}
+	return &closing{reason: reasonUnsupported, hold: true, text: what + " version " + itoa(int(h.Version)) + " is not offered to this client"}
+}
+
+// pending is what the answer will need to know of the request.
+func (c *conn) pending(q *query) *pending {
+	p := &pending{
+		api: q.api, version: q.header.Version, sentVersion: q.header.Version, correlation: q.header.CorrelationID,
+		refused: q.refused, judge: c.answering, nodes: c.nodes,
+		account: c.account, counters: c.counters, durations: c.durations,
+	}
+	if c.tenant != nil {
+		p.rules = c.tenant.RulesID()
+	}
+	if q.req != nil {
+		p.sentVersion = q.req.GetVersion()
+		if q.api.Decode {
+			p.req = q.req
+		}
+	}
+	return p
+}
+
+// forward sends a request to the broker.
+func (c *conn) forward(q *query, p *pending) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	frame := q.frame
+	if q.changed {
+		c.out = protocol.AppendRequest(c.out[:0], &q.header, q.req)
+		frame = c.out
+	}
+	p.sent = time.Now()
+	if err := c.pairs.push(p, c.writeLocal); err != nil {
+		return err
+	}
+	_, err := c.up.conn.Write(frame)
+	c.trim()
+	return c.broken(err)
+}
+
+// broken is the end of a connection whose request could not be sent whole.
+func (c *conn) broken(err error) error {
+	if err == nil || c.ctx.Err() != nil {
+		return err
+	}
+	return &closing{reason: reasonBrokerClosed, text: "a request could not be sent on whole: " + err.Error()}
+}
+
+// answer puts an answer made here in its place among the others.
+func (c *conn) answer(p *pending, resp kmsg.Response) error {
+	p.local = protocol.AppendResponse(nil, p.correlation, resp)
+	return c.pairs.push(p, c.writeLocal)
+}
+
+// connect dials the broker that the connection's port stands for, or any broker
+// of the slice at a bootstrap port, once.
+func (c *conn) connect() error {
+	if c.up != nil {
+		return nil
+	}
+	node := int32(-1)
+	if at := c.port.at.Load(); at.slice == c.slice.Name() {
+		node = at.node
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
+	defer cancel()
+	up, _, err := c.slice.Dial(ctx, node)
+	if err != nil {
+		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
+	}
+	c.up = newWire(up)
+	c.gw.running.Go(c.answers)
+	return nil
+}
+
+// trim lets go of a scratch buffer that one large request has grown.
+func (c *conn) trim() {
+	if cap(c.out) > wireBuffer {
+		c.out = nil
+	}
+}
+
+// kill ends the connection from another goroutine; the reason is told once by serve.
+func (c *conn) kill(why *closing) {
+	c.ending.CompareAndSwap(nil, why)
+	c.cancel()
+	c.pairs.giveUp()
+	_ = c.client.SetReadDeadline(time.Unix(1, 0)) // wakes serve, which then closes
+}
+
+// drain ends the connection once it is between two requests.
+func (c *conn) drain() {
+	if phase := c.watch.phase.Load(); phase == phaseIdle || phase == phaseFirst {
+		_ = c.client.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// end says why a connection ends, and holds it open a moment where closing at
+// once would only make the client come back at once.
+func (c *conn) end(err error) {
+	var why *closing
+	if own := c.ending.Load(); own != nil {
+		why = own
+	} else if !errors.As(err, &why) {
+		return // the client closed it, or the broker did
+	}
+	if why == errDraining || why == errMoved {
+		c.finish()
+	}
+	c.gw.tell(c, why)
+	c.hold(why)
+}
+
+// close ends both sides. It is called by serve alone, at its end.
+func (c *conn) close() {
+	c.closed.Do(func() {
+		c.cancel()
+		_ = c.client.Close()
+		if c.up != nil {
+			_ = c.up.conn.Close()
+		}
+		for _, p := range c.pairs.close() {
+			c.abandon(p)
+		}
+		c.leave()
+		c.in.release()
+		c.gw.forget(c)
+	})
+}
+
+// abandon settles a request that will never be answered.
+func (c *conn) abandon(p *pending) {
+	p.settle(time.Now(), 0)
+	if p.local == nil && p.counters != nil {
+		p.counters.count(p.api, outcomeError)
+	}
+}
+
+func (c *conn) log() *zap.Logger {
+	return c.gw.log.With(zap.String("client_id", c.clientID), zap.String("tenant", name(c.tenant)),
+		zap.String("listener", c.listener), zap.Stringer("remote", c.client.RemoteAddr()))
+}

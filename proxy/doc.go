@@ -1,0 +1,13 @@
+// Package proxy is the gateway: it accepts clients, learns from the first request
+// who they are, judges and charges each request, forwards it to a broker of the
+// tenant's slice, and rewrites and returns the answer.
+//
+// Start reading at conn.go, which holds the whole life of a request. What the
+// bytes of each API mean is in package protocol, how much may pass and when in
+// package limiter, what the file says in proxy/policy, and what is known of a
+// real cluster in proxy/slice.
+//
+// Each client connection has one connection to one broker of its own, so order,
+// fetch and share sessions, acks=0 and back-pressure need no machinery. Two
+// goroutines serve a connection: one reads requests, one reads answers.
+package proxy

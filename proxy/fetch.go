@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
+)
+
+// maxSessions bounds how many fetch sessions of one connection are remembered. A
+// client has one for each broker, and one connection goes to one broker.
+const maxSessions = 64
+
+// maxFetchHold is how long the answer to a Fetch of which all was refused is held,
+// as a broker with nothing to return would.
+const maxFetchHold = time.Second
+
+// fetchSessions are the sessions (KIP-227) that a broker opened on one connection,
+// each with the rules under which its partitions were judged. Brokers do not bind
+// a session to a connection or principal; without this, who guesses an id could
+// fetch what another was allowed to.
+type fetchSessions struct {
+	mu  sync.Mutex
+	ids map[int32]string // session id -> policy.Tenant.RulesID
+}
+
+// add remembers a session that the broker has answered with.
+func (s *fetchSessions) add(id int32, rules string) {
+	if id == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids[id] == rules {
+		return
+	}
+	if s.ids == nil {
+		s.ids = map[int32]string{}
+	}
+	if len(s.ids) >= maxSessions {
+		clear(s.ids) // those clients start anew, with one error 70
+	}
+	s.ids[id] = rules
+}
+
+// valid reports whether the connection has that session under those rules.
+func (s *fetchSessions) valid(id int32, rules string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got, ok := s.ids[id]
+	return ok && got == rules
+}
+
+// planFetch judges a Fetch. What a session holds was judged when it was added, so
+// an incremental fetch needs only its new topics judged, and answers need no
+// second judgement. A Fetch with something refused goes without a session.
+func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
+	if c.tenant.Observe {
+		return
+	}
+	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.tenant.RulesID()) {
+		q.refused, q.local, q.reset = protocol.FetchSessionNotFound(req.Version), true, true
+		return
+	}
+	if !judged && !protocol.IsFollowerFetch(req) {
+		return
+	}
+	c.split(q)
+	if q.refused == nil {
+		return
+	}
+	switch {
+	case q.local:
+		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchHold)
+	case req.Version >= 7 && req.SessionEpoch > 0:
+		// The broker knows partitions of this session that the request does not
+		// name, so it cannot go on without one: the client starts anew.
+		q.refused, q.local, q.denied, q.reset = protocol.FetchSessionNotFound(req.Version), true, false, true
+	default:
+		req.SessionID, req.SessionEpoch = 0, -1
+		q.changed = true
+	}
+}

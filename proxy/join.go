@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
+	"sluice/proxy/policy"
+)
+
+// join makes the connection one of a tenant's (or, with nil, nobody's) under the
+// snapshot in c.snap.
+func (c *conn) join(tenant *policy.Tenant) {
+	c.tenant = tenant
+	c.listener = c.port.at.Load().listener
+	c.gw.metrics.connections.WithLabelValues(name(tenant), c.listener).Inc()
+	if tenant == nil {
+		c.slice, c.counters = nil, c.gw.metrics.tenant(unmatched, "")
+		return
+	}
+	home := tenant.Home.Name
+	c.slice = c.snap.slices[home]
+	c.nodes = c.snap.nodes[viewKey{c.listener, home}]
+	c.counters = c.gw.metrics.tenant(tenant.Name, home)
+	c.durations = c.gw.metrics.slice(home)
+	c.account = c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID)
+	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
+	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters}
+	asking := *c.answering
+	asking.counting = true
+	c.asking = &asking
+}
+
+// leave undoes join. Requests in flight keep the account that they were charged to.
+func (c *conn) leave() {
+	if !c.named {
+		return
+	}
+	c.gw.metrics.connections.WithLabelValues(name(c.tenant), c.listener).Dec()
+	if c.tenant == nil {
+		return
+	}
+	c.gw.seats.leave(c.seat)
+	c.account.Close(time.Now())
+	c.account, c.tenant = nil, nil
+}
+
+// versionsTimeout bounds how long a client waits for the first contact with its slice.
+const versionsTimeout = 5 * time.Second
+
+// answerApiVersions answers the one API that never goes to a broker: what the
+// tenant may use, which is what its slice, kmsg and the table all know.
+func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
+	f, err := c.readFrame(h)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	q := &query{header: *h, api: api, frame: f.bytes}
+	var req *kmsg.ApiVersionsRequest
+	if api.Knows(h.Version) {
+		decoded, err := decode(q)
+		if err != nil {
+			return err
+		}
+		req = decoded.(*kmsg.ApiVersionsRequest)
+		c.software = req.ClientSoftwareName
+	}
+	var versions *protocol.Versions
+	admin := true
+	if c.tenant != nil {
+		ctx, cancel := context.WithTimeout(c.ctx, versionsTimeout)
+		defer cancel()
+		if versions, err = c.slice.Versions(ctx); err != nil {
+			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
+		}
+		admin = c.tenant.Everything() || c.tenant.Observe
+		if c.account.Limited(limitRequests) {
+			c.account.Reserve(time.Now(), limitRequests, 1)
+		}
+	}
+	p := c.pending(q)
+	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions, admin))
+}

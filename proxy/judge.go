@@ -1,0 +1,55 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"sluice/protocol"
+	"sluice/proxy/policy"
+	"sluice/proxy/slice"
+)
+
+// topicNameTimeout bounds how long a request waits for the name of a topic id that
+// is not known yet.
+const topicNameTimeout = 5 * time.Second
+
+// judge answers for one connection under one snapshot what its tenant may do. It
+// implements protocol.Judge.
+type judge struct {
+	ctx      context.Context
+	tenant   *policy.Tenant
+	slice    *slice.Slice
+	counters *tenantMetrics
+	counting bool // each denial is counted: when requests are judged, not when listings are filtered
+}
+
+var _ protocol.Judge = (*judge)(nil)
+
+func (j *judge) Allowed(op protocol.Operation, r protocol.Resource, name string) bool {
+	if j.tenant.Allowed(op, r, name) {
+		return true
+	}
+	j.count(op, r)
+	return false
+}
+
+func (j *judge) AllowedSome(op protocol.Operation, r protocol.Resource) bool {
+	return j.tenant.AllowedSome(op, r)
+}
+
+func (j *judge) count(op protocol.Operation, r protocol.Resource) {
+	if j.counting {
+		j.counters.m.denied.WithLabelValues(j.tenant.Name, r.String(), op.String(), mode(j.tenant.Observe)).Inc()
+	}
+}
+
+func (j *judge) TopicName(id [16]byte) (string, bool) {
+	if name, ok := j.slice.CachedTopicName(id); ok {
+		return name, true
+	}
+	ctx, cancel := context.WithTimeout(j.ctx, topicNameTimeout)
+	defer cancel()
+	return j.slice.TopicName(ctx, id)
+}
+
+func (j *judge) TopicNames() []string { return j.slice.TopicNames() }

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"errors"
+	"sync"
+)
+
+// maxInFlight bounds the requests of one connection that have no answer yet.
+// Java keeps 5; librdkafka has no bound of its own. Beyond it the connection is
+// not read, and TCP holds the client back.
+const maxInFlight = 256
+
+var errPairsClosed = errors.New("connection closed")
+
+// pairs keeps the requests of one connection that wait for their answers, in
+// order. The entry at the head is answered by exactly one goroutine: an answer
+// made here by whoever brought the entry to the head, a broker's answer by the
+// goroutine that reads the broker.
+type pairs struct {
+	mu     sync.Mutex
+	change sync.Cond
+	q      []*pending
+	closed bool
+}
+
+func newPairs() *pairs {
+	p := &pairs{}
+	p.change.L = &p.mu
+	return p
+}
+
+// push adds an entry, waiting while too many are in flight. write is called for
+// each answer made here that stands at the head.
+func (p *pairs) push(e *pending, write func(*pending) error) error {
+	p.mu.Lock()
+	for len(p.q) >= maxInFlight && !p.closed {
+		p.change.Wait()
+	}
+	if p.closed {
+		p.mu.Unlock()
+		return errPairsClosed
+	}
+	p.q = append(p.q, e)
+	atHead := len(p.q) == 1
+	p.change.Broadcast()
+	p.mu.Unlock()
+	if atHead && e.local != nil {
+		return p.flush(write)
+	}
+	return nil
+}
+
+// head waits until the entry at the head is one that a broker answers.
+func (p *pairs) head() (*pending, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.closed && (len(p.q) == 0 || p.q[0].local != nil) {
+		if len(p.q) == 0 {
+			return nil, errors.New("the broker answered what was not asked")
+		}
+		p.change.Wait()
+	}
+	if p.closed {
+		return nil, errPairsClosed
+	}
+	return p.q[0], nil
+}
+
+// pop takes the answered head away and writes the answers made here that follow it.
+func (p *pairs) pop(write func(*pending) error) error {
+	p.mu.Lock()
+	p.drop()
+	more := len(p.q) > 0 && p.q[0].local != nil
+	p.mu.Unlock()
+	if more {
+		return p.flush(write)
+	}
+	return nil
+}
+
+// flush writes answers made here as long as one is at the head, which the caller owns.
+func (p *pairs) flush(write func(*pending) error) error {
+	for {
+		p.mu.Lock()
+		if len(p.q) == 0 || p.q[0].local == nil {
+			p.mu.Unlock()
+			return nil
+		}
+		e := p.q[0]
+		p.mu.Unlock()
+		if err := write(e); err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.drop()
+		p.mu.Unlock()
+	}
+}
+
+// drop removes the head; p.mu is held.
+func (p *pairs) drop() {
+	if len(p.q) == 0 {
+		return // closed meanwhile
+	}
+	p.q[0] = nil
+	p.q = p.q[1:]
+	if len(p.q) == 0 {
+		p.q = nil
+	}
+	p.change.Broadcast()
+}
+
+// len is the number of requests without an answer.
+func (p *pairs) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.q)
+}
+
+// drained waits until nothing is in flight.
+func (p *pairs) drained() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.q) > 0 && !p.closed {
+		p.change.Wait()
+	}
+}
+
+// giveUp wakes all who wait, for good.
+func (p *pairs) giveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.change.Broadcast()
+}
+
+// close wakes all who wait and returns what was left without an answer.
+func (p *pairs) close() []*pending {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	left := p.q
+	p.q = nil
+	p.change.Broadcast()
+	return left
+}

@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
+)
+
+// query is a request that is read whole, on its way to a broker.
+type query struct {
+	header protocol.Header
+	api    *protocol.API
+	frame  []byte       // as it came; patched in place
+	req    kmsg.Request // decoded, where a rule, a node id or a limit asks for it
+	now    time.Time
+
+	changed bool          // the broker gets req, encoded anew, instead of frame
+	refused kmsg.Response // what was taken out of req; the whole answer if local is set
+	local   bool          // nothing is left to ask a broker
+	denied  bool          // all that it asked for was refused
+	reset   bool          // the refusal only makes the client start its fetch session anew
+	hold    time.Duration // how long a refusal is held before it is answered
+}
+
+// plan decides what the broker gets: the bytes as they came, a message with
+// something taken out or replaced, or nothing at all.
+func (c *conn) plan(q *query) error {
+	if !c.mustDecode(q.api) {
+		return nil
+	}
+	req, err := decode(q)
+	if err != nil {
+		return err
+	}
+	q.req = req
+	judged := q.api.Split != nil && !c.tenant.Everything()
+	if judged && c.tenant.Observe {
+		// Counted, then forgotten: another copy is judged, and what the broker gets
+		// is what the client sent.
+		copied, err := decode(q)
+		if err != nil {
+			return err
+		}
+		q.api.Split(copied, c.asking)
+		judged = false
+	}
+	if q.header.Key == protocol.KeyFetch {
+		c.planFetch(q, req.(*kmsg.FetchRequest), judged)
+		return nil
+	}
+	if judged {
+		c.split(q)
+		q.changed = true
+	}
+	if q.api.Realize != nil && !q.local {
+		q.api.Realize(req, c.nodes)
+		q.changed = true
+	}
+	return nil
+}
+
+// split takes out of a decoded request what the rules refuse.
+func (c *conn) split(q *query) {
+	refused, rest := q.api.Split(q.req, c.asking)
+	q.refused, q.local = refused, !rest
+	q.denied = refused != nil && (!rest || protocol.Emptied(q.req))
+}
+
+// mustDecode: everything else passes as opaque bytes.
+func (c *conn) mustDecode(a *protocol.API) bool {
+	switch {
+	case a.Decode, a.Realize != nil, a.Split != nil && !c.tenant.Everything():
+		return true
+	case a.Key == protocol.KeyFetch, a.Key == protocol.KeyShareFetch:
+		return true
+	}
+	return protocol.Mutates(a.Key) && c.account.Limited(limitMutations)
+}
+
+func decode(q *query) (kmsg.Request, error) {
+	req := kmsg.RequestForKey(q.header.Key)
+	req.SetVersion(q.header.Version)
+	if err := req.ReadFrom(q.frame[q.header.Body:]); err != nil {
+		return nil, &closing{reason: reasonMalformed, hold: true,
+			text: q.api.Name + " version " + itoa(int(q.header.Version)) + " cannot be decoded: " + err.Error()}
+	}
+	return req, nil
+}
+
+// readFrame reads a whole request. One that does not fit the read buffer waits
+// for its memory first.
+func (c *conn) readFrame(h *protocol.Header) (frame, error) {
+	size := 4 + int(h.Size)
+	if size <= wireBuffer {
+		b, err := c.in.peek(size)
+		if err != nil {
+			return frame{}, err
+		}
+		return frame{bytes: b[:size], release: func() { c.in.use(size) }}, nil
+	}
+	free, err := c.reserve(int64(size))
+	if err != nil {
+		return frame{}, err
+	}
+	b := make([]byte, size)
+	if err := c.in.readFull(b); err != nil {
+		free()
+		return frame{}, err
+	}
+	return frame{bytes: b, release: free}, nil
+}
+
+// frame is a request or an answer held whole, and how to let go of it.
+type frame struct {
+	bytes   []byte
+	release func()
+}
+
+// reserve waits for n bytes of the memory for held frames.
+func (c *conn) reserve(n int64) (func(), error) {
+	c.watch.ours()
+	defer c.watch.theirs()
+	free, err := c.gw.budget.reserve(c.ctx, name(c.tenant), n)
+	if err != nil {
+		return nil, &closing{reason: reasonTooLarge, hold: true, text: err.Error()}
+	}
+	return free, nil
+}

@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
+)
+
+// maxRefusedPartitions bounds the partitions that the refusal of one Produce
+// names; what sends more in one request is no client.
+const maxRefusedPartitions = 100_000
+
+// produce is the life of a Produce request, which streams: its record bytes go
+// from one socket to the other and are never looked at. It is read as far as its
+// last topic's name, since then it is known whether all of it may pass; for one
+// topic that is the first few bytes.
+func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
+	size := 4 + int(h.Size)
+	w := &c.walk
+	w.Reset(h.Version, size-h.Body)
+	pos, err := c.walkTo(h.Body, protocol.ProduceHead)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.tenant.Everything() || w.Topics == 0:
+	case w.Topics == 1:
+		if pos, err = c.walkTo(pos, protocol.ProduceTopic); err != nil {
+			return err
+		}
+		if !c.mayProduce() {
+			c.in.use(pos)
+			return c.refuseProduce(h, api)
+		}
+	default:
+		return c.produceMany(h, api, pos)
+	}
+	c.refusals = 0
+	p := c.pending(&query{header: *h, api: api})
+	if err := c.sendProduce(p, size); err != nil {
+		return err
+	}
+	return c.broken(c.in.relay(c.up.conn, size))
+}
+
+// walkTo walks on from pos in the read buffer, which holds the frame from its
+// length on, to an event. What it walks stays in the buffer.
+func (c *conn) walkTo(pos int, until protocol.ProduceEvent) (int, error) {
+	for {
+		b := c.in.buffered()
+		n, ev, err := c.walk.Next(b[min(pos, len(b)):])
+		if err != nil {
+			return pos, malformed("Produce", err)
+		}
+		pos += n
+		switch ev {
+		case until, protocol.ProduceDone:
+			return pos, nil
+		case protocol.ProduceMore:
+			if _, err := c.in.peek(len(b) + 1); err != nil {
+				return pos, err
+			}
+		}
+	}
+}
+
+// mayProduce reports whether the topic at which the walk stands may be written to.
+func (c *conn) mayProduce() bool {
+	j := c.answering // the refusal counts what is denied
+	if c.tenant.Observe {
+		j = c.asking
+	}
+	w := &c.walk
+	name, known := string(w.TopicName), true
+	if w.TopicID != [16]byte{} {
+		name, known = j.TopicName(w.TopicID)
+	}
+	may := known && j.Allowed(protocol.OpWrite, protocol.Topic, name)
+	if w.HasTransactionalID && !j.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID) {
+		may = false
+	}
+	return may || c.tenant.Observe
+}
+
+// produceMany holds a Produce of several topics until its last name has been seen,
+// and no longer unless something in it is refused.
+func (c *conn) produceMany(h *protocol.Header, api *protocol.API, pos int) error {
+	size := 4 + int(h.Size)
+	free, err := c.reserve(int64(size))
+	if err != nil {
+		return err
+	}
+	defer free()
+	held, may := make([]byte, 0, min(size, wireBuffer)), true
+	for seen := 0; seen < c.walk.Topics; {
+		n, ev, err := c.walk.Next(held[min(pos, len(held)):])
+		if err != nil {
+			return malformed("Produce", err)
+		}
+		pos += n
+		switch ev {
+		case protocol.ProduceTopic:
+			seen++
+			may = c.mayProduce() && may
+		case protocol.ProduceMore:
+			if held, err = c.in.more(held, size); err != nil {
+				return err
+			}
+		case protocol.ProduceDone:
+			seen = c.walk.Topics
+		}
+	}
+	if !may {
+		return c.producePart(h, api, held)
+	}
+	c.refusals = 0
+	p := c.pending(&query{header: *h, api: api})
+	if err := c.sendProduce(p, size); err != nil {
+		return err
+	}
+	if _, err := c.up.conn.Write(held); err != nil {
+		return c.broken(err)
+	}
+	return c.broken(c.in.relay(c.up.conn, size-len(held)))
+}
+
+// producePart cuts what is refused out of a Produce of which held is the
+// beginning, and sends the rest.
+func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) error {
+	for size := 4 + int(h.Size); len(held) < size; {
+		var err error
+		if held, err = c.in.more(held, size); err != nil {
+			return err
+		}
+	}
+	q := &query{header: *h, api: api, frame: held}
+	req, err := decode(q)
+	if err != nil {
+		return err
+	}
+	q.req = req
+	c.split(q)
+	if c.walk.Acks == 0 && q.refused != nil {
+		return deniedUnheard
+	}
+	if q.local {
+		return c.refuse(q)
+	}
+	c.refusals = 0
+	p := c.pending(q)
+	out := protocol.AppendRequest(make([]byte, 0, len(held)), h, req)
+	if err := c.sendProduce(p, len(out)); err != nil {
+		return err
+	}
+	_, err = c.up.conn.Write(out)
+	return c.broken(err)
+}
+
+// refuseProduce reads a Produce whose one topic is refused to its end, without
+// keeping its records, and answers for every partition.
+func (c *conn) refuseProduce(h *protocol.Header, api *protocol.API) error {
+	req, err := c.drainProduce(h)
+	if err != nil {
+		return err
+	}
+	q := &query{header: *h, api: api, req: req}
+	c.split(q)
+	if c.walk.Acks == 0 {
+		return deniedUnheard
+	}
+	q.local, q.denied = true, true
+	return c.refuse(q)
+}
+
+// drainProduce reads the rest of a Produce away, from where the walk stands, and
+// returns the request without its records.
+func (c *conn) drainProduce(h *protocol.Header) (*kmsg.ProduceRequest, error) {
+	w := &c.walk
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = h.Version, w.Acks, w.TimeoutMillis
+	if w.HasTransactionalID {
+		req.TransactionID = kmsg.StringPtr(w.TransactionalID)
+	}
+	topic := func() {
+		t := kmsg.NewProduceRequestTopic()
+		t.Topic, t.TopicID = string(w.TopicName), w.TopicID
+		req.Topics = append(req.Topics, t)
+	}
+	if w.TopicName != nil || w.TopicID != [16]byte{} {
+		topic()
+	}
+	partitions := 0
+	for {
+		b := c.in.buffered()
+		n, ev, err := w.Next(b)
+		if err != nil {
+			return nil, malformed("Produce", err)
+		}
+		switch ev {
+		case protocol.ProduceHead:
+			req.Acks, req.TimeoutMillis = w.Acks, w.TimeoutMillis
+			if w.HasTransactionalID {
+				req.TransactionID = kmsg.StringPtr(w.TransactionalID)
+			}
+		case protocol.ProduceTopic:
+			topic()
+		case protocol.ProducePartition:
+			if partitions++; partitions > maxRefusedPartitions {
+				return nil, &closing{reason: reasonMalformed, hold: true, text: "a Produce that is refused names too many partitions"}
+			}
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Partition = w.Partition
+			t := &req.Topics[len(req.Topics)-1]
+			t.Partitions = append(t.Partitions, p)
+		case protocol.ProduceMore:
+			c.in.use(n)
+			if _, err := c.in.peek(len(c.in.buffered()) + 1); err != nil {
+				return nil, err
+			}
+			continue
+		case protocol.ProduceDone:
+			c.in.use(n)
+			return req, nil
+		}
+		c.in.use(n)
+	}
+}
+
+// sendProduce charges a Produce of size bytes, waits for its turn, and puts it
+// among the requests that wait for an answer. The caller then writes it.
+func (c *conn) sendProduce(p *pending, size int) error {
+	now := time.Now()
+	var t turns
+	if c.account.Limited(limitRequests) {
+		c.take(&t, limitRequests, 1, now)
+		p.announces(limitRequests)
+	}
+	charged := c.account.Limited(limitIn)
+	if charged {
+		c.take(&t, limitIn, float64(size), now)
+		p.announces(limitIn)
+	}
+	heard := c.walk.Acks != 0
+	if err := c.await(t, c.gw.settings.MaxThrottle, heard); err != nil {
+		if charged {
+			c.account.Settle(time.Now(), limitIn, float64(size), 0)
+		}
+		return err
+	}
+	if err := c.connect(); err != nil {
+		return err
+	}
+	c.counters.in.Add(float64(size))
+	if !heard {
+		c.counters.count(p.api, outcomeOK)
+		return nil
+	}
+	p.sent = time.Now()
+	return c.pairs.push(p, c.writeLocal)
+}

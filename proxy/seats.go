@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"sync"
+
+	"sluice/limiter"
+	"sluice/proxy/policy"
+)
+
+// place says at which level a limit on connections was met.
+type place string
+
+const (
+	placeClientID place = "this client ID"
+	placeTenant   place = "this tenant"
+	placeSlice    place = "this slice"
+)
+
+func (p place) level() limiter.Level {
+	switch p {
+	case placeClientID:
+		return limiter.ClientID
+	case placeSlice:
+		return limiter.Slice
+	}
+	return limiter.Tenant
+}
+
+// seat is one connection's place among those that are counted.
+type seat struct{ slice, tenant, clientID string }
+
+type clientKey struct{ tenant, clientID string }
+
+// seats counts connections by client ID, tenant and slice, limited or not, since a
+// reload may begin to limit them. What is at zero is forgotten.
+type seats struct {
+	mu      sync.Mutex
+	clients map[clientKey]int
+	tenants map[string]int
+	slices  map[string]int
+}
+
+func newSeats() *seats {
+	return &seats{clients: map[clientKey]int{}, tenants: map[string]int{}, slices: map[string]int{}}
+}
+
+func (s *seats) take(slice, tenant, clientID string) *seat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[clientKey{tenant, clientID}]++
+	s.tenants[tenant]++
+	s.slices[slice]++
+	return &seat{slice, tenant, clientID}
+}
+
+func (s *seats) leave(at *seat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	down(s.clients, clientKey{at.tenant, at.clientID})
+	down(s.tenants, at.tenant)
+	down(s.slices, at.slice)
+}
+
+func down[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
+	}
+}
+
+// over says which limit on connections the seat, already taken, exceeds; "" if none.
+func (s *seats) over(at *seat, snap *snapshot) place {
+	t := snap.policy.Tenant(at.tenant)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case exceeds(s.clients[clientKey{at.tenant, at.clientID}], t.LimitsPerClientID):
+		return placeClientID
+	case exceeds(s.tenants[at.tenant], t.Limits):
+		return placeTenant
+	case exceeds(s.slices[at.slice], t.Home.Limits):
+		return placeSlice
+	}
+	return ""
+}
+
+func exceeds(n int, l policy.Limits) bool { return l.Connections > 0 && n > l.Connections }

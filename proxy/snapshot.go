@@ -1,0 +1,210 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/limiter"
+	"sluice/protocol"
+	"sluice/proxy/policy"
+	"sluice/proxy/slice"
+)
+
+// internalClientID opens internal topics on brokers, whoever says it, and is never
+// forwarded.
+const internalClientID = "__admin_client"
+
+// snapshot is one policy and what the gateway has built for it. It never changes; a
+// request sees exactly one.
+type snapshot struct {
+	policy *policy.Policy
+	slices map[string]*slice.Slice
+	nodes  map[viewKey]protocol.Nodes
+}
+
+// viewKey: at each listener a slice's brokers have other addresses.
+type viewKey struct{ listener, slice string }
+
+func (s *snapshot) identify(clientID string) *policy.Tenant {
+	if clientID == internalClientID {
+		return nil
+	}
+	return s.policy.Identify(clientID)
+}
+
+// reload is how the last attempt to load the file ended.
+type reload struct {
+	at       time.Time
+	problems policy.Problems
+}
+
+// Reload reads the file again and applies it: all of it or nothing. Problems with
+// errors mean that the running policy stays. Calls wait for each other.
+func (g *Gateway) Reload() policy.Problems {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	next, problems := policy.Load(g.options.Path)
+	if !problems.Failed() {
+		problems = append(problems, next.CheckReload(g.snapshot.Load().policy)...)
+	}
+	if !problems.Failed() {
+		if err := g.apply(next); err != nil {
+			problems = append(problems, policy.Problem{File: g.options.Path, Line: 1, Column: 1, Text: err.Error()})
+		}
+	}
+	g.noteReload(problems)
+	return problems
+}
+
+func (g *Gateway) noteReload(problems policy.Problems) {
+	now := time.Now()
+	g.lastReload.Store(&reload{at: now, problems: problems})
+	for _, p := range problems {
+		if p.Warning {
+			g.log.Warn("policy", zap.String("problem", p.String()))
+		} else {
+			g.log.Error("policy", zap.String("problem", p.String()))
+		}
+	}
+	if problems.Failed() {
+		g.metrics.reloadOK.Set(0)
+		g.log.Error("the file was not applied; the policy before it stays", zap.String("file", g.options.Path))
+		return
+	}
+	g.metrics.reloadOK.Set(1)
+	g.metrics.reloadTime.Set(float64(now.UnixNano()) / 1e9)
+	g.log.Info("policy applied", zap.String("file", g.options.Path), zap.String("hash", g.snapshot.Load().policy.Hash))
+}
+
+// apply builds all that a policy needs, and only then swaps one pointer. An error
+// leaves everything as it was.
+func (g *Gateway) apply(p *policy.Policy) error {
+	next := &snapshot{policy: p, slices: map[string]*slice.Slice{}, nodes: map[viewKey]protocol.Nodes{}}
+	opened, err := g.bind(p)
+	if err != nil {
+		return err
+	}
+	var old *snapshot
+	if old = g.snapshot.Load(); old == nil {
+		old = &snapshot{}
+	}
+	for _, s := range p.Slices {
+		if known := old.slices[s.Name]; known != nil {
+			known.SetBootstrapServers(s.BootstrapServers)
+			next.slices[s.Name] = known
+		} else {
+			next.slices[s.Name] = slice.Open(slice.Options{
+				Name: s.Name, Slot: s.Slot, BootstrapServers: s.BootstrapServers, Log: g.log, RefreshEvery: g.options.RefreshEvery,
+			})
+		}
+		for _, l := range p.Listeners {
+			next.nodes[viewKey{l.Name, s.Name}] = nodesOf(l, s)
+		}
+	}
+	g.limiter.Configure(time.Now(), limits(p))
+	g.snapshot.Store(next)
+	for _, port := range opened {
+		g.serve(port)
+	}
+	g.unbind(p)
+	for name, s := range old.slices {
+		if next.slices[name] == nil {
+			g.running.Go(s.Close)
+		}
+	}
+	return nil
+}
+
+// nodesOf is how clients of a listener see the brokers of a slice.
+func nodesOf(l *policy.Listener, s *policy.Slice) protocol.Nodes {
+	ports, host := l.BrokerPorts[s.Name], l.AdvertisedHost
+	return protocol.Nodes{Slot: s.Slot, Address: func(node int32) (string, int32, bool) {
+		_, advertised, ok := ports.Port(node)
+		return host, int32(advertised), ok
+	}}
+}
+
+// limits are the policy's as the limiter takes them.
+func limits(p *policy.Policy) limiter.Config {
+	of := func(l policy.Limits) limiter.Limits {
+		out := make(limiter.Limits, policy.NumRates)
+		for i, rate := range l.Rates {
+			out[i] = limiter.Limit{Rate: rate, Burst: l.Burst}
+		}
+		return out
+	}
+	c := limiter.Config{MaxDebt: p.Gateway.MaxThrottle, Slices: map[string]limiter.Limits{}, Tenants: map[string]limiter.TenantLimits{}}
+	for _, s := range p.Slices {
+		c.Slices[s.Name] = of(s.Limits)
+	}
+	for _, t := range p.Tenants {
+		c.Tenants[t.Name] = limiter.TenantLimits{Tenant: of(t.Limits), PerClientID: of(t.LimitsPerClientID)}
+	}
+	return c
+}
+
+// place is where a listening port stands in the policy.
+type portPlace struct {
+	listener string
+	slice    string // "" at a bootstrap port
+	node     int32  // -1 at a bootstrap port
+}
+
+// places are all ports that a policy listens on, by address.
+func places(p *policy.Policy) map[string]portPlace {
+	all := map[string]portPlace{}
+	for _, l := range p.Listeners {
+		all[l.Address] = portPlace{listener: l.Name, node: -1}
+		host, _, _ := net.SplitHostPort(l.Address) // validated with the policy
+		for s, r := range l.BrokerPorts {
+			for node := r.FirstNode; node <= r.LastNode; node++ {
+				port, _, _ := r.Port(node)
+				all[net.JoinHostPort(host, strconv.Itoa(port))] = portPlace{l.Name, s, node}
+			}
+		}
+	}
+	return all
+}
+
+// bind listens on the ports of p that are not open yet, and on none if one fails.
+func (g *Gateway) bind(p *policy.Policy) ([]*port, error) {
+	var opened []*port
+	var failed []error
+	for address, at := range places(p) {
+		if g.ports[address] != nil {
+			continue
+		}
+		ln, err := g.options.Listen("tcp", address)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("listener %s: %w", at.listener, err))
+			continue
+		}
+		opened = append(opened, newPort(address, ln, at))
+	}
+	if failed == nil {
+		return opened, nil
+	}
+	for _, o := range opened {
+		_ = o.ln.Close()
+	}
+	return nil, errors.Join(failed...)
+}
+
+// unbind gives the open ports their new meaning and closes those without one.
+func (g *Gateway) unbind(p *policy.Policy) {
+	wanted := places(p)
+	for address, port := range g.ports {
+		at, ok := wanted[address]
+		if ok {
+			port.at.Store(&at)
+			continue
+		}
+		_ = port.ln.Close()
+		delete(g.ports, address)
+	}
+}

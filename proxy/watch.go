@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What a connection is waiting for, as the janitor sees it.
+const (
+	phaseFirst int32 = iota // the first byte of the first request
+	phaseIdle               // the first byte of the next request
+	phaseFrame              // the rest of a request
+	phaseOurs               // a turn, memory or a name: the client is not to blame
+)
+
+// minPace is what a frame's sender must keep up beyond frame_timeout, in bytes per second.
+const minPace = 1 << 20
+
+// watch is what the janitor looks at, since a deadline set on the socket for each
+// request would cost more than the rest of its handling.
+type watch struct {
+	phase    atomic.Int32
+	since    atomic.Int64 // when the phase began, unix nanoseconds
+	expected atomic.Int64 // bytes of the frame
+	heard    atomic.Int64 // when the last answer went out
+	paused   time.Time
+}
+
+func (w *watch) start() { w.since.Store(time.Now().UnixNano()) }
+
+// idle: the next request may come when it likes.
+func (w *watch) idle() {
+	if w.phase.Load() != phaseFirst {
+		w.since.Store(time.Now().UnixNano())
+		w.phase.Store(phaseIdle)
+	}
+}
+
+// frame: a request has begun.
+func (w *watch) frame() {
+	w.expected.Store(0)
+	w.since.Store(time.Now().UnixNano())
+	w.phase.Store(phaseFrame)
+}
+
+func (w *watch) size(n int64) { w.expected.Store(n) }
+
+// ours stops the client's clock, theirs lets it go on.
+func (w *watch) ours() {
+	w.paused = time.Now()
+	w.phase.Store(phaseOurs)
+}
+
+func (w *watch) theirs() {
+	w.since.Add(int64(time.Since(w.paused)))
+	w.phase.Store(phaseFrame)
+}
+
+func (w *watch) answered(now time.Time) { w.heard.Store(now.UnixNano()) }
+
+// late says which of the client's time limits has passed, "" for none.
+func (c *conn) late(now time.Time) *closing {
+	s := &c.gw.settings
+	age := func(since int64) time.Duration { return time.Duration(now.UnixNano() - since) }
+	switch c.watch.phase.Load() {
+	case phaseFirst:
+		if age(c.watch.since.Load()) > s.FirstFrameTimeout {
+			return &closing{reason: reasonFirstFrame, noise: true, text: "no request within " + s.FirstFrameTimeout.String()}
+		}
+	case phaseIdle:
+		// An open long poll is not idle.
+		if age(max(c.watch.since.Load(), c.watch.heard.Load())) > s.IdleTimeout && c.pairs.len() == 0 {
+			return &closing{reason: reasonIdle, quiet: true, text: "no request for " + s.IdleTimeout.String()}
+		}
+	case phaseFrame:
+		allowed := s.FrameTimeout + time.Duration(c.watch.expected.Load())*time.Second/minPace
+		if age(c.watch.since.Load()) > allowed {
+			return &closing{reason: reasonFrame, text: "a request did not come whole within " + allowed.Round(time.Millisecond).String()}
+		}
+	}
+	return nil
+}
+
+// janitor ends the connections whose time is over.
+func (g *Gateway) janitor() {
+	s := &g.settings
+	every := min(time.Second, s.FirstFrameTimeout/4, s.FrameTimeout/4, s.IdleTimeout/4)
+	ticker := time.NewTicker(max(every, 10*time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, c := range g.connections() {
+				if why := c.late(now); why != nil {
+					c.kill(why)
+				}
+			}
+			g.noise.forget(now)
+		}
+	}
+}
+
+// noise remembers which sources have been told of in the log.
+type noise struct {
+	mu   sync.Mutex
+	told map[string]time.Time
+}
+
+const (
+	noiseEvery      = time.Minute
+	maxNoiseSources = 1000
+)
+
+// first reports whether this source's noise is worth a line: once a minute.
+func (n *noise) first(a net.Addr, now time.Time) bool {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		host = a.String()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t, ok := n.told[host]; ok && now.Sub(t) < noiseEvery {
+		return false
+	}
+	if len(n.told) >= maxNoiseSources {
+		return false
+	}
+	if n.told == nil {
+		n.told = map[string]time.Time{}
+	}
+	n.told[host] = now
+	return true
+}
+
+func (n *noise) forget(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for host, t := range n.told {
+		if now.Sub(t) >= noiseEvery {
+			delete(n.told, host)
+		}
+	}
+}
