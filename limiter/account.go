@@ -15,7 +15,7 @@ type Account struct {
 	tenant  *tenant
 	client  *client
 
-	tenantName, clientID string
+	sliceName, tenantName, clientID string
 
 	mu     sync.Mutex // guards what follows; taken before any bucket's
 	closed bool
@@ -29,7 +29,7 @@ func (l *Limiter) Account(now time.Time, slice, tenant, clientID string) *Accoun
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := &Account{
-		limiter: l, tenantName: tenant, clientID: clientID,
+		limiter: l, sliceName: slice, tenantName: tenant, clientID: clientID,
 		slice: l.slice(slice), tenant: l.tenant(tenant), asked: make([]asked, l.dimensions),
 	}
 	a.member = l.member(a.slice, tenant)
@@ -66,9 +66,8 @@ func (a *Account) Close(now time.Time) {
 	if a.member.idle(now, a.slice) {
 		delete(a.slice.tenants, a.tenantName)
 	}
-	if !a.tenant.named || !a.slice.named {
-		l.collect(now)
-	}
+	l.collectSlice(now, a.sliceName)
+	l.collectTenant(now, a.tenantName)
 }
 
 // Limited reports whether any bucket above the account limits the dimension. It

@@ -22,8 +22,9 @@ type bucket struct {
 	rate    float64       // units per second
 	burst   time.Duration
 	depth   int
-	maxDebt float64   // units
-	latest  time.Time // the latest time seen
+	longest time.Duration // the bound of the debt
+	maxDebt float64       // the same in units
+	latest  time.Time     // the latest time seen
 	asks    asks
 }
 
@@ -44,7 +45,7 @@ func (b *bucket) set(now time.Time, l Limit, maxDebt time.Duration) {
 	now = b.at(now)
 	b.rate, b.burst = l.Rate, l.Burst
 	b.depth = int(min(max(l.Rate*l.Burst.Seconds(), 1), maxDepth))
-	b.maxDebt = l.Rate * maxDebt.Seconds()
+	b.longest, b.maxDebt = maxDebt, l.Rate*maxDebt.Seconds()
 	if b.limited.Load() {
 		b.lim.SetLimitAt(now, rate.Limit(l.Rate)) // first: what has passed until now passed at the old rate
 		b.lim.SetBurstAt(now, b.depth)
@@ -70,20 +71,21 @@ func (b *bucket) tokens(now time.Time) float64 {
 	return b.lim.TokensAt(now)
 }
 
-// take moves the level down by n whole units, or up by a negative n.
+// take moves the level down by n whole units, or up by a negative n, and returns
+// how long until the bucket is out of debt.
 //
 // ReserveN refuses n > burst, so the depth is raised for the moment of a larger
 // charge (which takes the same from the bucket as charging in pieces, in constant
 // time). It accepts a negative n, and adds it; what then lies above the depth is
 // cut off when the bucket is next looked at.
-func (b *bucket) take(now time.Time, n int) {
-	if n > b.depth {
-		b.lim.SetBurstAt(now, n)
-		b.lim.ReserveN(now, n)
-		b.lim.SetBurstAt(now, b.depth)
-		return
+func (b *bucket) take(now time.Time, n int) time.Duration {
+	if n <= b.depth {
+		return b.lim.ReserveN(now, n).DelayFrom(now)
 	}
-	b.lim.ReserveN(now, n)
+	b.lim.SetBurstAt(now, n)
+	wait := b.lim.ReserveN(now, n).DelayFrom(now)
+	b.lim.SetBurstAt(now, b.depth)
+	return wait
 }
 
 // charge takes n whole units, as far as the debt stays within its bound, and says
@@ -103,13 +105,14 @@ func (b *bucket) chargeLocked(now time.Time, n float64) charged {
 		b.take(now, units(n))
 		return charged{}
 	}
-	tokens := b.tokens(now)
-	taken := math.Floor(min(n, max(tokens+b.maxDebt, 0)))
-	if taken > 0 {
-		b.take(now, units(taken))
-		tokens -= taken
+	wait := b.take(now, units(n))
+	if wait <= b.longest {
+		return charged{wait: wait, rate: b.rate}
 	}
-	return charged{wait: seconds(-tokens / b.rate), overrun: n - taken, rate: b.rate}
+	tokens := b.tokens(now) // beyond the bound: what is too much is not charged
+	overrun := min(n, max(math.Ceil(-tokens-b.maxDebt), 0))
+	b.take(now, units(-overrun))
+	return charged{wait: seconds(-(tokens + overrun) / b.rate), overrun: overrun, rate: b.rate}
 }
 
 // debt returns how long until the bucket is out of debt.

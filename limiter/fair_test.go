@@ -135,6 +135,61 @@ func TestTwoNoisyTenants(t *testing.T) {
 	}
 }
 
+// A consumer that reads what trickles in does not wait behind one that reads a
+// backlog with thirty connections.
+func TestQuietConsumerNeverWaits(t *testing.T) {
+	const rate = 5 * mb
+	s, l, quiet, loud := newSim(), sliceOnly(rate), &meter{}, &meter{}
+	for i := range 30 {
+		c := &consumer{sim: s, account: l.Account(epoch, "s", "noisy", fmt.Sprint(i)), meter: loud, batch: 16 * kib, rtt: 2 * time.Millisecond}
+		s.after(time.Duration(i)*time.Millisecond, c.next)
+	}
+	s.run(5 * time.Second)
+	c := &consumer{sim: s, account: l.Account(s.now, "s", "quiet", "c"), meter: quiet, trickle: 100 * kib}
+	s.after(0, c.next)
+	s.run(60 * time.Second)
+	if quiet.waited > 0 {
+		t.Errorf("waited up to %v", quiet.waited)
+	}
+	got := quiet.rate(10*time.Second, 60*time.Second)
+	if got < 0.95*1000*kib {
+		t.Errorf("%.2f MB/s", got/mb)
+	}
+	if got += loud.rate(10*time.Second, 60*time.Second); math.Abs(got-rate) > 0.03*rate {
+		t.Errorf("all together %.2f MB/s of %.2f", got/mb, rate/mb)
+	}
+}
+
+// Consumers under all three levels: each client ID, their tenant, the slice.
+func TestFetchUnderThreeLevels(t *testing.T) {
+	limit := func(rate float64) Limits { return Limits{bytesOut: {Rate: rate, Burst: time.Second}} }
+	l := New(dimensions)
+	l.Configure(epoch, Config{
+		Slices: map[string]Limits{"s": limit(5 * mb)},
+		Tenants: map[string]TenantLimits{
+			"t": {Tenant: limit(3 * mb), PerClientID: limit(2 * mb)},
+			"u": {PerClientID: limit(1 * mb)},
+			"v": {},
+		},
+	})
+	s := newSim()
+	meters := map[string]*meter{}
+	for _, who := range []string{"t/a", "t/b", "u/a", "v/a"} {
+		meters[who] = &meter{}
+		for i := range 6 {
+			c := &consumer{sim: s, account: l.Account(epoch, "s", who[:1], who[2:]), meter: meters[who], batch: 16 * kib, rtt: 2 * time.Millisecond}
+			s.after(time.Duration(i)*time.Millisecond, c.next)
+		}
+	}
+	s.run(60 * time.Second)
+	// The slice leaves t and v an equal part of what u does not take.
+	for who, want := range map[string]float64{"t/a": 1, "t/b": 1, "u/a": 1, "v/a": 2} {
+		if got := meters[who].rate(10*time.Second, 60*time.Second) / mb; math.Abs(got-want) > 0.05*want {
+			t.Errorf("%s gets %.2f MB/s, want %.2f", who, got, want)
+		}
+	}
+}
+
 // The shares always owe what the bucket owes, or less by what was taken on credit.
 func TestSharesAddUp(t *testing.T) {
 	const rate = 5 * mb

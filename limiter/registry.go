@@ -39,9 +39,10 @@ type client struct {
 }
 
 func (l *Limiter) newBuckets() []*bucket {
+	all := make([]bucket, l.dimensions) // one piece of memory: there may be many
 	buckets := make([]*bucket, l.dimensions)
 	for d := range buckets {
-		buckets[d] = &bucket{}
+		buckets[d] = &all[d]
 	}
 	return buckets
 }
@@ -173,15 +174,23 @@ func (l *Limiter) collect(now time.Time) {
 				delete(s.tenants, tenant)
 			}
 		}
-		if !s.named && len(s.tenants) == 0 && s.full(now) {
-			delete(l.slices, name)
-		}
+		l.collectSlice(now, name)
 	}
 	for name, t := range l.tenants {
 		t.sweep(now)
-		if !t.named && t.refs == 0 && len(t.clients) == 0 && full(now, t.buckets) {
-			delete(l.tenants, name)
-		}
+		l.collectTenant(now, name)
+	}
+}
+
+func (l *Limiter) collectSlice(now time.Time, name string) {
+	if s := l.slices[name]; !s.named && len(s.tenants) == 0 && s.full(now) {
+		delete(l.slices, name)
+	}
+}
+
+func (l *Limiter) collectTenant(now time.Time, name string) {
+	if t := l.tenants[name]; !t.named && t.refs == 0 && len(t.clients) == 0 && full(now, t.buckets) {
+		delete(l.tenants, name)
 	}
 }
 

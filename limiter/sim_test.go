@@ -3,6 +3,7 @@ package limiter
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -73,13 +74,23 @@ func (s *sim) run(until time.Duration) {
 type meter struct {
 	at      []time.Duration
 	size    []float64
+	sum     []float64 // of the sizes so far
 	overrun float64
 	waited  time.Duration // the longest
 }
 
 func (m *meter) add(now time.Time, n float64) {
+	m.sum = append(m.sum, n+m.before(now.Sub(epoch)+1))
 	m.at = append(m.at, now.Sub(epoch))
 	m.size = append(m.size, n)
+}
+
+// before sums what passed before a time.
+func (m *meter) before(at time.Duration) float64 {
+	if i, _ := slices.BinarySearch(m.at, at); i > 0 {
+		return m.sum[i-1]
+	}
+	return 0
 }
 
 // largest is the largest request in a time.
@@ -95,13 +106,7 @@ func (m *meter) largest(from, to time.Duration) float64 {
 
 // between sums what passed from one time to before another.
 func (m *meter) between(from, to time.Duration) float64 {
-	sum := 0.0
-	for i, at := range m.at {
-		if at >= from && at < to {
-			sum += m.size[i]
-		}
-	}
-	return sum
+	return m.before(to) - m.before(from)
 }
 
 func (m *meter) rate(from, to time.Duration) float64 {
@@ -170,6 +175,7 @@ type consumer struct {
 	batch   float64
 	rtt     time.Duration
 	idle    func() bool // then the broker answers after 500 ms, with nothing
+	trickle float64     // if not 0, what there is to read each 100 ms
 	recent  Recent
 }
 
@@ -180,8 +186,11 @@ func (c *consumer) next() {
 	c.meter.waited = max(c.meter.waited, wait)
 	c.after(wait, func() {
 		actual, rtt := max(math.Floor(allow/c.batch), 1)*c.batch, c.rtt
-		if c.idle != nil && c.idle() {
+		switch {
+		case c.idle != nil && c.idle():
 			actual, rtt = 120, 500*time.Millisecond
+		case c.trickle > 0:
+			actual, rtt = c.trickle, 100*time.Millisecond
 		}
 		c.after(rtt, func() {
 			c.meter.add(c.now, actual)

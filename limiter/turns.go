@@ -21,6 +21,10 @@ import (
 // all its credit it does not wait whatever the size of the charge: then it owes the
 // rest, and waits for that with the next one. What it takes on credit is served
 // first, and pushes the backlog of the others.
+//
+// The bound of the debt holds for each tenant's own wait, so that one that has
+// filled it leaves room for others. With k tenants the bucket's whole debt may
+// then come to 1 + 1/2 + ... + 1/k times the bound.
 type turns struct {
 	bucket // its maxDebt bounds each tenant's own wait
 
@@ -168,12 +172,15 @@ func (t *turns) chargeLocked(now time.Time, s *share, n float64) charged {
 	debt := max(-tokens, 0)
 	more := n - min(n, max(tokens, 0)) // that the bucket will owe; the rest nobody else wanted
 	own := min(n-onCredit, more)
-	granted := t.within(s, own, debt+more-own)
-	overrun := min(n, math.Ceil(own-granted))
+	overrun := 0.0
+	if own > 0 {
+		granted := t.within(s, own, debt+more-own)
+		overrun = min(n, math.Ceil(own-granted))
+		t.owe(s, granted)
+	}
 	if n > overrun {
 		t.take(now, units(n-overrun))
 	}
-	t.owe(s, granted)
 	if s.owed <= 0 {
 		s.mark = t.clock - (credit - onCredit)
 	}
@@ -190,10 +197,7 @@ func (t *turns) chargeLocked(now time.Time, s *share, n float64) charged {
 
 // owe adds n units to what s owes.
 func (t *turns) owe(s *share, n float64) {
-	if n <= 0 {
-		return
-	}
-	if s.owed <= 0 {
+	if n > 0 && s.owed <= 0 {
 		t.backlog = append(t.backlog, s)
 	}
 	s.owed += n
