@@ -49,7 +49,9 @@ func SplitMutations(req kmsg.Request, topics Topics, take func(partitions int) b
 		}
 		resp := kmsg.NewPtrCreateTopicsResponse()
 		r.Topics, resp.Topics = refuse(r.Topics,
-			func(t *kmsg.CreateTopicsRequestTopic) int16 { return code(max(int(t.NumPartitions), len(t.ReplicaAssignment))) },
+			func(t *kmsg.CreateTopicsRequestTopic) int16 {
+				return code(max(int(t.NumPartitions), len(t.ReplicaAssignment)))
+			},
 			func(t *kmsg.CreateTopicsRequestTopic, c int16) kmsg.CreateTopicsResponseTopic {
 				a := kmsg.NewCreateTopicsResponseTopic()
 				a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, c, kmsg.StringPtr(message)
@@ -64,7 +66,9 @@ func SplitMutations(req kmsg.Request, topics Topics, take func(partitions int) b
 		}
 		resp := kmsg.NewPtrCreatePartitionsResponse()
 		r.Topics, resp.Topics = refuse(r.Topics,
-			func(t *kmsg.CreatePartitionsRequestTopic) int16 { return code(int(t.Count) - topics.Partitions(t.Topic)) },
+			func(t *kmsg.CreatePartitionsRequestTopic) int16 {
+				return code(int(t.Count) - topics.Partitions(t.Topic))
+			},
 			func(t *kmsg.CreatePartitionsRequestTopic, c int16) kmsg.CreatePartitionsResponseTopic {
 				a := kmsg.NewCreatePartitionsResponseTopic()
 				a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, c, kmsg.StringPtr(message)
@@ -87,7 +91,9 @@ func splitDeletions(r *kmsg.DeleteTopicsRequest, topics Topics, code func(int) i
 	if r.Version <= 5 {
 		r.TopicNames, resp.Topics = refuse(r.TopicNames,
 			func(t *string) int16 { return code(topics.Partitions(*t)) },
-			func(t *string, c int16) kmsg.DeleteTopicsResponseTopic { return answer(kmsg.StringPtr(*t), [16]byte{}, c) }) // a copy: the array is used again
+			func(t *string, c int16) kmsg.DeleteTopicsResponseTopic {
+				return answer(kmsg.StringPtr(*t), [16]byte{}, c)
+			}) // a copy: the array is used again
 		return refusedTopics(r, resp, len(resp.Topics), len(r.TopicNames))
 	}
 	r.Topics, resp.Topics = refuse(r.Topics,
