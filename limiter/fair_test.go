@@ -51,16 +51,16 @@ func TestQuietTenantNeverWaits(t *testing.T) {
 					s.run(10 * time.Second)
 					share := rate / float64(others+1)
 					m := steady(s, l, "quiet", part*share, frame)
-					s.run(60 * time.Second)
+					s.run(40 * time.Second)
 					if m.waited > 0 {
 						t.Errorf("waited up to %v", m.waited)
 					}
-					if got := m.rate(10*time.Second, 60*time.Second); got < 0.9*part*share {
+					if got := m.rate(10*time.Second, 40*time.Second); got < 0.9*part*share {
 						t.Errorf("%.2f MB/s, want %.2f", got/mb, part*share/mb)
 					}
-					all := m.rate(20*time.Second, 60*time.Second)
+					all := m.rate(20*time.Second, 40*time.Second)
 					for _, m := range loud {
-						all += m.rate(20*time.Second, 60*time.Second)
+						all += m.rate(20*time.Second, 40*time.Second)
 					}
 					if all < 0.97*rate || all > 1.03*rate {
 						t.Errorf("all together %.2f MB/s of %.2f", all/mb, rate/mb)

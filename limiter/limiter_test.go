@@ -134,6 +134,22 @@ func TestNeverMoreThanRateAndBurst(t *testing.T) {
 	}
 }
 
+// A thread that read the clock a little earlier than another does not turn it back.
+func TestEarlierTimes(t *testing.T) {
+	for i, c := range []Config{config(1000, 0, 0), config(0, 1000, 0), config(0, 0, 1000)} {
+		l := New(dimensions)
+		l.Configure(epoch, c)
+		a := l.Account(epoch, "s", "t", "c")
+		for range 500 {
+			a.Reserve(at(time.Second), bytesIn, 5)
+			a.Reserve(at(990*time.Millisecond), bytesIn, 5)
+		}
+		if debt := a.Debt(at(time.Second), bytesIn); debt != 4*time.Second {
+			t.Errorf("level %d: debt %v, want 4s", i, debt)
+		}
+	}
+}
+
 // Observe mode charges and does not wait: Added counts each charge once.
 func TestAdded(t *testing.T) {
 	l := New(dimensions)
@@ -145,7 +161,7 @@ func TestAdded(t *testing.T) {
 			t.Errorf("charge %d adds %v, want %v (waits %v)", i, turn.Added, want, turn.Wait)
 		}
 	}
-	// Sending twice the rate for a minute adds half a minute of waiting or so.
+	// A minute at twice the rate would have taken two.
 	sum := time.Duration(0)
 	for i := range 600 {
 		sum += a.Reserve(at(time.Duration(i)*100*time.Millisecond), bytesIn, 200).Added
@@ -226,6 +242,36 @@ func TestAskWithoutLimit(t *testing.T) {
 	a.Answered(bytesOut)
 	a.Close(epoch)
 	a.Close(epoch)
+}
+
+// What is allowed is what nobody else has been allowed already; what is charged is
+// what can be expected.
+func TestAsk(t *testing.T) {
+	const rate, want, maxWait = 5 * mb, 50 * mb, 2 * time.Second
+	for name, l := range map[string]*Limiter{"tenant": tenantOnly(rate), "slice": sliceOnly(rate)} {
+		a, b := l.Account(epoch, "s", "t", "a"), l.Account(epoch, "s", "t", "b")
+		ask := func(a *Account, recent, allow, provisional float64) {
+			t.Helper()
+			gotAllow, gotProvisional, _ := a.Ask(epoch, bytesOut, want, recent, maxWait)
+			if gotAllow != allow || gotProvisional != provisional {
+				t.Errorf("%s: allowed %.0f and charged %.0f, want %.0f and %.0f", name, gotAllow, gotProvisional, allow, provisional)
+			}
+		}
+		answer := func(a *Account, provisional, actual float64) {
+			a.Settle(epoch, bytesOut, provisional, actual)
+			a.Answered(bytesOut)
+		}
+		ask(a, 120, rate, 120)         // idle, the bucket is full
+		ask(b, -1, 0.1*rate, 0.1*rate) // what is in it has been allowed to a
+		answer(a, 120, 120)
+		answer(b, 0.1*rate, 0.2*rate)  // one whole batch, larger than allowed
+		ask(a, 120, 0.8*rate-120, 120) // a tenth and a batch are gone
+		answer(a, 120, 0)
+		a.Settle(epoch, bytesOut, 0, 0.8*rate) // now it is empty
+		ask(b, 0.2*rate, 0.1*rate, 0.2*rate)   // as large as the batch before
+		answer(b, 0.2*rate, 0)
+		ask(b, 0.1*rate, 0.1*rate, 0.1*rate) // the batch is half forgotten
+	}
 }
 
 // Closing an account forgets what it had asked for.
