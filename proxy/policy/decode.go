@@ -9,6 +9,8 @@ import (
 type object struct {
 	at     pos
 	fields map[string]field
+	// unsure: a field is misspelt, so one that seems to be missing may be there.
+	unsure bool
 }
 
 type field struct {
@@ -50,6 +52,7 @@ func (r *reporter) object(n *node, what string, known ...string) *object {
 		}
 		if len(known) > 0 && !contains(known, name) {
 			r.errorf(p.key.at, "unknown field %q in %s%s", name, what, suggest(name, known))
+			o.unsure = true
 			continue
 		}
 		o.fields[name] = field{p.key.at, p.value}
@@ -100,9 +103,16 @@ func set[T any](r *reporter, n *node, what string, parse func(string) (T, error)
 func required[T any](r *reporter, o *object, what, key string, parse func(string) (T, error)) (T, bool) {
 	n := o.get(key)
 	if n == nil {
-		r.errorf(o.at, "%s needs %s", what, key)
+		r.missing(o, o.at, "%s needs %s", what, key)
 	}
 	return scalar(r, n, key, parse)
+}
+
+// missing reports that o lacks something, unless a misspelt field may be it.
+func (r *reporter) missing(o *object, at pos, format string, args ...any) {
+	if !o.unsure {
+		r.errorf(at, format, args...)
+	}
 }
 
 // parseBool decodes true or false, as YAML 1.2 has them; no yes, no on.
@@ -152,7 +162,7 @@ func contains(words []string, word string) bool {
 // suggest is `: did you mean "x"?` for the known word nearest to what was
 // written, or the list of all where none is near.
 func suggest(word string, known []string) string {
-	best, bestDistance := "", max(2, len(word)/3)+1
+	best, bestDistance := "", max(2, len(word)*2/5)+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance {
 			best, bestDistance = k, d

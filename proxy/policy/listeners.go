@@ -19,7 +19,7 @@ func (c *compiler) readListeners(file *object) {
 	c.brokenPorts = make(map[*Listener]bool)
 	items := c.list(file.get("listeners"), "listeners")
 	if n := file.get("listeners"); n == nil || n.empty() {
-		c.errorf(file.place("listeners"), "no listeners: name at least one address where clients connect")
+		c.missing(file, file.place("listeners"), "no listeners: name at least one address where clients connect")
 	}
 	names := make(map[string]pos)
 	for _, item := range items {
@@ -61,7 +61,7 @@ func (c *compiler) listenerAddress(l *Listener, o *object) {
 	given := o.get("advertised_host") != nil
 	set(r, o.get("advertised_host"), "advertised_host", parseAdvertisedHost, &l.AdvertisedHost)
 	if ok && !given && anyHost(address.host) {
-		c.errorf(l.at, "a listener on all interfaces needs advertised_host: the host name or address that clients reach")
+		c.missing(o, l.at, "a listener on all interfaces needs advertised_host: the host name or address that clients reach")
 	}
 	set(r, o.get("advertised_port"), "advertised_port", intBetween(1, 65535), &l.AdvertisedPort)
 }
@@ -77,7 +77,7 @@ func (c *compiler) brokerPorts(l *Listener, o *object) {
 			c.object(n, "broker_ports")
 			return
 		}
-		c.errorf(o.place("broker_ports"), "a listener needs broker_ports: nodes and ports for each slice")
+		c.missing(o, o.place("broker_ports"), "a listener needs broker_ports: nodes and ports for each slice")
 		return
 	}
 	ports := c.object(n, "broker_ports")

@@ -190,7 +190,7 @@ func (c *compiler) readSlices(file *object) {
 	items := c.list(file.get("slices"), "slices")
 	if len(items) == 0 {
 		if n := file.get("slices"); n == nil || n.kind == nullKind || n.kind == listKind {
-			c.errorf(file.place("slices"), "no slices: name at least one Kafka cluster")
+			c.missing(file, file.place("slices"), "no slices: name at least one Kafka cluster")
 		}
 		c.slicesUnsure = true
 	}
@@ -246,7 +246,7 @@ func (c *compiler) bootstrapServers(slice *object) []string {
 		servers = append(servers, item.text)
 	}
 	if n == nil || n.empty() {
-		c.errorf(slice.place("bootstrap_servers"), "a slice needs bootstrap_servers: host:port of one broker at least")
+		c.missing(slice, slice.place("bootstrap_servers"), "a slice needs bootstrap_servers: host:port of one broker at least")
 	}
 	return servers
 }

@@ -44,7 +44,7 @@ func parseEnforcement(s string) (bool, error) {
 func (c *compiler) readTenants(file *object, unmatched *node) {
 	items := c.list(file.get("tenants"), "tenants")
 	if n := file.get("tenants"); n == nil || n.empty() {
-		c.errorf(file.place("tenants"), "no tenants: every client would be refused")
+		c.missing(file, file.place("tenants"), "no tenants: every client would be refused")
 		c.tenantsUnsure = true
 	}
 	for _, item := range items {
@@ -172,7 +172,7 @@ func (c *compiler) matchers(o *object, takesUnmatched bool) []matcher {
 	n := o.get("client_ids")
 	if n == nil {
 		if !takesUnmatched {
-			c.errorf(o.at, `a tenant needs client_ids: named parts as {team: payments}, or a list of globs as ["payments-*"]`)
+			c.missing(o, o.at, `a tenant needs client_ids: named parts as {team: payments}, or a list of globs as ["payments-*"]`)
 		}
 		return nil
 	}
@@ -249,6 +249,7 @@ var resourceOf = map[string]protocol.Resource{
 }
 
 func (c *compiler) rule(item *node) *rule {
+	before := len(c.problems)
 	o := c.object(item, "a rule", append([]string{"allow", "deny"}, resourceKeys...)...)
 	if item.kind != mappingKind {
 		if item.kind == nullKind {
@@ -256,7 +257,6 @@ func (c *compiler) rule(item *node) *rule {
 		}
 		return nil
 	}
-	before := len(c.problems)
 	r := &rule{at: item.at}
 	action := "allow"
 	switch allow, deny := o.get("allow"), o.get("deny"); {
@@ -265,7 +265,7 @@ func (c *compiler) rule(item *node) *rule {
 	case deny != nil:
 		action, r.deny = "deny", true
 	case allow == nil:
-		c.errorf(item.at, "a rule needs allow or deny, with a list of operations")
+		c.missing(o, item.at, "a rule needs allow or deny, with a list of operations")
 		action = ""
 	}
 	var given []string
@@ -280,7 +280,7 @@ func (c *compiler) rule(item *node) *rule {
 		resource = given[0]
 		c.ruleResource(r, o, resource)
 	case 0:
-		c.errorf(item.at, "a rule needs a resource: one of %s", strings.Join(resourceKeys, ", "))
+		c.missing(o, item.at, "a rule needs a resource: one of %s", strings.Join(resourceKeys, ", "))
 	default:
 		c.errorf(o.place(given[1]), "a rule has one resource, this one has %s: make it %d rules", strings.Join(given, " and "), len(given))
 	}
@@ -337,7 +337,7 @@ func (c *compiler) operations(o *object, action, resource string) operations {
 func (c *compiler) globs(o *object, what, key string, resource protocol.Resource) []placedGlob {
 	n := o.get(key)
 	if n == nil || n.empty() {
-		c.errorf(o.place(key), `%s needs %s: a list of globs, as ["payments.*"]`, what, key)
+		c.missing(o, o.place(key), `%s needs %s: a list of globs, as ["payments.*"]`, what, key)
 		return nil
 	}
 	var globs []placedGlob

@@ -110,16 +110,25 @@ func (c *compiler) warnIncompleteRules(s *tenantSource) {
 	if t.AllowedSome(protocol.OpWrite, protocol.TransactionalID) && !t.AllowedSome(protocol.OpWrite, protocol.Topic) {
 		c.warnf(s.rulesAt, "tenant %s may WRITE transactional_ids but no topic: its transactions can hold nothing", t.Name)
 	}
-	for _, r := range s.rules {
-		if !r.everything || r.deny || r.ops&bit(protocol.OpAll) == 0 {
-			continue
-		}
-		for _, d := range slices.Concat(c.defaults.rules, s.rules) {
-			for _, g := range d.globs {
-				if d.deny && g.text == "*" {
-					c.warnf(g.at, `this deny does not reach names that begin with "__", which the rule at line %d allows: add "__*"`, r.at.line)
-				}
+	c.warnHalfDenied(slices.Concat(c.defaults.rules, s.rules))
+}
+
+// warnHalfDenied reports denies of "*" beside an allow of everything: the one
+// reaches internal names, the other does not.
+func (c *compiler) warnHalfDenied(rules []*rule) {
+	if !slices.ContainsFunc(rules, func(r *rule) bool { return r.everything && !r.deny }) {
+		return
+	}
+	for _, d := range rules {
+		all, internal := -1, false
+		for i, g := range d.globs {
+			if g.text == "*" {
+				all = i
 			}
+			internal = internal || g.text == internalPrefix+"*"
+		}
+		if d.deny && all >= 0 && !internal {
+			c.warnf(d.globs[all].at, `this deny does not reach names that begin with "__", which a rule with everything: true does: add "__*"`)
 		}
 	}
 }
