@@ -3,6 +3,7 @@ package slice
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,7 @@ type fakeNet struct {
 	net   kfake.VirtualNetwork
 	mu    sync.Mutex
 	dials map[string]int
-	state map[string]string // "refused", "hanging", or nothing
+	state map[string]string // "refused", "hanging", "silent", or nothing
 }
 
 var errRefused = errors.New("connect: connection refused")
@@ -44,6 +45,10 @@ func (n *fakeNet) dial(ctx context.Context, network, addr string) (net.Conn, err
 	case "hanging":
 		<-ctx.Done()
 		return nil, ctx.Err()
+	case "silent":
+		ours, theirs := net.Pipe()
+		go io.Copy(io.Discard, theirs)
+		return ours, nil
 	}
 	return n.net.DialContext(ctx, network, addr)
 }

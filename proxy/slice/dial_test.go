@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // dialNode dials, closes again, and returns the node it got.
@@ -68,8 +70,7 @@ func TestDialAny(t *testing.T) {
 func TestDialBeforeTheFirstTopology(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t)
-		stop := c.control(3, hang(t, c))
-		defer stop()
+		defer c.control(3, func(int32, kmsg.Request) (kmsg.Response, error) { return nil, errRefused })()
 		s := c.open(t)
 		synctest.Wait()
 		c.set(addr0, "refused")

@@ -10,14 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// hang leaves requests without an answer.
-func hang(t *testing.T, c *fakeCluster) func(int32, kmsg.Request) (kmsg.Response, error) {
-	return func(int32, kmsg.Request) (kmsg.Response, error) {
-		c.SleepControl(func() { <-t.Context().Done() })
-		return nil, errRefused
-	}
-}
-
 func TestUnreachable(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t)
@@ -117,13 +109,25 @@ func TestMetadataFails(t *testing.T) {
 		if h := s.Health(); !h.Reachable || h.Err != "" {
 			t.Errorf("after recovery: %+v", h)
 		}
+	})
+}
 
-		stop = c.control(3, hang(t, c))
-		time.Sleep(2 * time.Minute)
+// A port that takes connections and never says a word.
+func TestSilentBrokers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.set(addr0, "silent")
+		c.set(addr1, "silent")
+		s := c.open(t)
+		time.Sleep(time.Minute)
 		if h := s.Health(); h.Reachable || !strings.Contains(h.Err, addr0) || !strings.Contains(h.Err, "timeout") {
-			t.Errorf("brokers that hang: %+v", h)
+			t.Errorf("health %+v", h)
 		}
-		stop()
+		c.set(addr1, "")
+		time.Sleep(time.Minute)
+		if h := s.Health(); !h.Reachable {
+			t.Errorf("health with one silent broker %+v", h)
+		}
 	})
 }
 
