@@ -161,20 +161,14 @@ groups:
 }
 
 // filterOffsetFetch leaves out the topics that the tenant may not describe, which
-// a request for all topics brings. What was asked for by name and refused stays.
+// a request for all topics brings. It runs before the refused are merged.
 func filterOffsetFetch(resp *kmsg.OffsetFetchResponse, j Judge) {
 	resp.Topics = keep(resp.Topics, func(t *kmsg.OffsetFetchResponseTopic) bool {
-		refused := len(t.Partitions) > 0 && t.Partitions[0].ErrorCode == codeTopicAuthorizationFailed
-		return refused || j.Allowed(OpDescribe, Topic, t.Topic)
+		return j.Allowed(OpDescribe, Topic, t.Topic)
 	})
 	for i := range resp.Groups {
 		g := &resp.Groups[i]
 		g.Topics = keep(g.Topics, func(t *kmsg.OffsetFetchResponseGroupTopic) bool {
-			if len(t.Partitions) > 0 {
-				if c := t.Partitions[0].ErrorCode; c == codeTopicAuthorizationFailed || c == codeUnknownTopicID {
-					return true
-				}
-			}
 			return topicCode(j, OpDescribe, resp.Version >= 10, t.Topic, t.TopicID) == codeNone
 		})
 	}

@@ -204,20 +204,6 @@ func TestOffsetFetchGroups(t *testing.T) {
 	}})
 }
 
-// TestOffsetFetchFilterKeepsRefusals: whether the filter sees the broker's answer
-// or the merged one, what was asked for by name keeps its error.
-func TestOffsetFetchFilterKeepsRefusals(t *testing.T) {
-	for v := int16(0); v <= 10; v++ {
-		resp := offsets(0, "theirs", 29)
-		resp.Groups = []kmsg.OffsetFetchResponseGroup{foundGroup(v, "g", 0, "theirs", 29, "gone", 100)}
-		resp.SetVersion(v)
-		want := reread(t, resp)
-		got := reread(t, resp)
-		Lookup(9).Filter(got, describes())
-		sameBytes(t, "filtered", got, want)
-	}
-}
-
 func TestFindCoordinator(t *testing.T) {
 	one := func(of int8, key string) func(int16) kmsg.Request {
 		return func(int16) kmsg.Request {

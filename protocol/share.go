@@ -4,12 +4,12 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 
 // Share groups (KIP-932).
 
-// CapShareFetch lowers what a ShareFetch asks for to max bytes, so that the
+// CapShareFetch lowers what a ShareFetch asks for to limit bytes, so that the
 // answer can be decoded in memory. Brokers still send one batch that is larger.
 // A request that only renews acknowledgements asks for 0 bytes and keeps that
 // (KIP-1222).
-func CapShareFetch(req *kmsg.ShareFetchRequest, max int32) {
-	req.MaxBytes = min(req.MaxBytes, max)
+func CapShareFetch(req *kmsg.ShareFetchRequest, limit int32) {
+	req.MaxBytes = min(req.MaxBytes, limit)
 }
 
 func splitShareGroupHeartbeat(req *kmsg.ShareGroupHeartbeatRequest, j Judge) (*kmsg.ShareGroupHeartbeatResponse, bool) {
@@ -264,13 +264,12 @@ groups:
 }
 
 // filterDescribeShareGroupOffsets leaves out the topics that the tenant may not
-// describe, which null topics bring. What was asked for by name and refused stays.
+// describe, which null topics bring. It runs before the refused are merged.
 func filterDescribeShareGroupOffsets(resp *kmsg.DescribeShareGroupOffsetsResponse, j Judge) {
 	for i := range resp.Groups {
 		g := &resp.Groups[i]
 		g.Topics = keep(g.Topics, func(t *kmsg.DescribeShareGroupOffsetsResponseGroupTopic) bool {
-			refused := len(t.Partitions) > 0 && t.Partitions[0].ErrorCode == codeTopicAuthorizationFailed
-			return refused || j.Allowed(OpDescribe, Topic, t.Topic)
+			return j.Allowed(OpDescribe, Topic, t.Topic)
 		})
 	}
 }
