@@ -67,10 +67,10 @@ func (p *pending) settle(now time.Time, size float64) {
 		return
 	}
 	p.fetching = false
-	p.account.Answered(limitOut)
 	if over := p.account.Settle(now, limitOut, p.provisional, size); over > 0 {
 		p.counters.m.overrun.WithLabelValues(p.counters.tenant, policy.ConsumerByteRate.String()).Add(over)
 	}
+	p.account.Answered(limitOut)
 }
 
 // answers is the other half of the life of a request: it reads the broker's

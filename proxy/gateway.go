@@ -51,6 +51,7 @@ type Gateway struct {
 	ctx      context.Context // ends when the gateway must stop at once
 	stop     context.CancelFunc
 	draining atomic.Bool
+	quit     chan struct{} // closed when draining begins
 	started  atomic.Bool
 	running  sync.WaitGroup // every goroutine of the gateway
 
@@ -91,6 +92,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 		seats:   newSeats(),
 		ports:   map[string]*port{},
 		conns:   map[*conn]struct{}{},
+		quit:    make(chan struct{}),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.reloading.Lock()
@@ -172,11 +174,13 @@ func (g *Gateway) connections() []*conn {
 
 // Drain stops accepting, lets what is in flight be answered, and ends, after
 // gateway.drain_timeout or the end of ctx at the latest. It returns how many
-// connections had to be cut.
+// connections had to be cut. It may be called again, to cut a drain short.
 func (g *Gateway) Drain(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, g.settings.DrainTimeout)
 	defer cancel()
-	g.draining.Store(true)
+	if !g.draining.Swap(true) {
+		close(g.quit)
+	}
 	g.reloading.Lock()
 	for _, p := range g.ports {
 		_ = p.ln.Close()

@@ -96,7 +96,7 @@ func (c *conn) hold(why *closing) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.gw.ctx.Done():
+	case <-c.gw.quit:
 	}
 }
 
