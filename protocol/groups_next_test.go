@@ -73,7 +73,7 @@ func TestConsumerGroupDescribe(t *testing.T) {
 	hidden := group{Group: "k", ErrorCode: 29, ErrorMessage: name(groupHidden), AuthorizedOperations: notAsked}
 	asked := fine
 	asked.AuthorizedOperations = 1<<OpDescribe | 1<<OpRead
-	now := group{Group: "k", State: "Stable", AuthorizedOperations: notAsked, Members: []member{{MemberID: "m", Assignment: assigned("theirs")}}}
+	now := group{Group: "k", State: "Stable", AuthorizedOperations: notAsked, Members: []member{{MemberID: "m", Assignment: assigned("theirs")}, {MemberID: "n", Assignment: assigned("mine")}}}
 	next := group{Group: "k", State: "Stable", AuthorizedOperations: notAsked, Members: []member{{}, {MemberID: "m", TargetAssignment: assigned("mine", "theirs")}}}
 	j := judge(nil, "DESCRIBE group g", "DESCRIBE group k", "DESCRIBE topic mine")
 	runSplitCases(t, []splitCase{
@@ -160,7 +160,7 @@ func TestStreamsGroupDescribe(t *testing.T) {
 	with := func(s sub) group {
 		return group{
 			Group: "g", State: "Stable", AuthorizedOperations: notAsked,
-			Topology: &kmsg.StreamsGroupDescribeResponseGroupTopology{Subtopologies: []sub{{SubtopologyID: "0"}, s}},
+			Topology: &kmsg.StreamsGroupDescribeResponseGroupTopology{Subtopologies: []sub{{SubtopologyID: "0"}, s, {SubtopologyID: "2"}}},
 			Members:  []kmsg.StreamsGroupDescribeResponseGroupMember{{MemberID: "m", ProcessID: "p"}},
 		}
 	}

@@ -133,7 +133,10 @@ func TestRefusalCodes(t *testing.T) {
 func TestRefusalText(t *testing.T) {
 	f := randomFiller(rand.New(rand.NewSource(5)), rowNames)
 	f.length = func() int { return 1 }
-	for key, from := range map[int16]int16{0: 8, 19: 1, 20: 5, 32: 0, 33: 0, 37: 0, 44: 0, 60: 0, 68: 0, 76: 1, 88: 0} {
+	for key, from := range map[int16]int16{ // the first version with a place for it
+		0: 8, 19: 1, 20: 5, 29: 0, 30: 0, 31: 0, 32: 0, 33: 0, 37: 0, 43: 0, 44: 0, 45: 0, 46: 0, 48: 0, 49: 0, 50: 0, 51: 0,
+		55: 2, 60: 0, 61: 0, 68: 0, 76: 1, 88: 0, 91: 0, 92: 0,
+	} {
 		for v := from; v <= Lookup(key).Max; v++ {
 			req := requestOf(key, v)
 			f.fill(req)
@@ -179,6 +182,19 @@ func TestRefusalMetadata(t *testing.T) {
 		if byID := ask(kmsg.MetadataRequestTopic{TopicID: topicID("x")}).Topics; len(byID) != 1 || byID[0].ErrorCode != 100 || byID[0].Topic != nil || byID[0].TopicID != topicID("x") {
 			t.Errorf("v%d: by id %s", v, show(byID))
 		}
+	}
+}
+
+func TestRefusalProduce(t *testing.T) {
+	for v := int16(0); v <= 13; v++ {
+		req := &kmsg.ProduceRequest{Acks: -1, Topics: []kmsg.ProduceRequestTopic{{
+			Topic: "orders", TopicID: topicID("orders"), Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 7, Records: []byte("records")}},
+		}}}
+		want := kmsg.NewProduceResponseTopicPartition()
+		want.Partition, want.ErrorCode, want.BaseOffset, want.ErrorMessage = 7, 44, -1, name(why)
+		sameBytes(t, fmt.Sprintf("v%d", v), answerOf[*kmsg.ProduceResponse](t, refusal("kgo"), req, v), &kmsg.ProduceResponse{Version: v, Topics: []kmsg.ProduceResponseTopic{{
+			Topic: "orders", TopicID: topicID("orders"), Partitions: []kmsg.ProduceResponseTopicPartition{want},
+		}}})
 	}
 }
 

@@ -43,7 +43,7 @@ func TestShareGroupDescribe(t *testing.T) {
 		for _, topic := range topics {
 			m.Assignment.TopicPartitions = append(m.Assignment.TopicPartitions, kmsg.ShareGroupDescribeResponseGroupMemberAssignmentTopicPartition{TopicID: topicID(topic), Topic: topic})
 		}
-		return group{GroupID: id, GroupState: "Stable", AuthorizedOperations: ops, Members: []kmsg.ShareGroupDescribeResponseGroupMember{m}}
+		return group{GroupID: id, GroupState: "Stable", AuthorizedOperations: ops, Members: []kmsg.ShareGroupDescribeResponseGroupMember{m, {MemberID: "n"}}}
 	}
 	denied := group{GroupID: "h", ErrorCode: 30, AuthorizedOperations: notAsked}
 	hidden := group{GroupID: "k", ErrorCode: 29, ErrorMessage: name(groupHidden), AuthorizedOperations: notAsked}
