@@ -80,7 +80,7 @@ func randomFetchTopic(r *rand.Rand, version int16) kmsg.FetchResponseTopic {
 }
 
 // walkFetch walks a copy of a body fed in pieces, and returns it as it is sent on.
-// It checks what every caller relies on.
+// It checks what every caller relies on. Behind the body another frame stands.
 func walkFetch(t testing.TB, w *FetchWalk, version int16, body []byte, n Nodes, next func() int, splice bool) ([]byte, error) {
 	t.Helper()
 	h, need, err := ParseFetchHead(body, version)
@@ -88,31 +88,32 @@ func walkFetch(t testing.TB, w *FetchWalk, version int16, body []byte, n Nodes, 
 		return nil, &MalformedError{What: "no head"}
 	}
 	w.Reset(version, len(body)-h.Size, h.Topics, n)
-	out := bytes.Clone(body)
+	stream := append(bytes.Clone(body), nextFrame...)
+	original := bytes.Clone(stream)
 	at, have, calls := h.Size, h.Size, 0
 	for {
 		if calls++; calls > 2*len(body)+10 {
 			t.Fatal("does not end")
 		}
-		n, err := w.Next(out[at:have])
+		n, err := w.Next(stream[at:have])
 		if n < 0 || n > have-at {
 			t.Fatalf("walked %d of %d bytes", n, have-at)
 		}
-		if !bytes.Equal(out[at+n:], body[at+n:]) {
+		if !bytes.Equal(stream[at+n:], original[at+n:]) {
 			t.Fatal("changed bytes that it has not walked")
 		}
 		at += n
 		switch {
 		case err != nil:
-			return out, err
+			return stream[:len(body)], err
 		case w.Done():
-			if at != len(out) {
-				t.Fatalf("done at byte %d of %d", at, len(out))
+			if at != len(body) {
+				t.Fatalf("done at byte %d of %d", at, len(body))
 			}
-			return out, nil
+			return stream[:len(body)], nil
 		case have-at > maxWindow:
 			t.Fatalf("%d bytes are not enough", have-at)
-		case have == len(out) && at < have:
+		case have >= len(body):
 			t.Fatal("asks for bytes behind the body")
 		}
 		if splice && have == at && w.Skip() > 0 {
@@ -120,7 +121,7 @@ func walkFetch(t testing.TB, w *FetchWalk, version int16, body []byte, n Nodes, 
 			have = at
 			w.Skipped(w.Skip())
 		}
-		have = min(have+next(), len(out))
+		have = min(have+next(), len(stream))
 	}
 }
 
