@@ -242,8 +242,8 @@ func splitAllTopicPartitions(req *kmsg.DescribeTopicPartitionsRequest, j Judge) 
 			topics = append(topics, kmsg.DescribeTopicPartitionsRequestTopic{Topic: name})
 		}
 	}
-	if len(topics) == len(all) && len(all) > 0 {
-		return nil, true
+	if len(topics) == len(all) {
+		return nil, true // also when none is known yet: the filter judges what comes
 	}
 	req.Topics = topics
 	if len(topics) == 0 || req.Cursor != nil && !advanceCursor(req) {

@@ -72,9 +72,6 @@ const (
 func raised(v int16) int16 { return max(v, 4) }
 
 func TestMetadataRow(t *testing.T) {
-	creator := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new", "CREATE topic new")
-	clusterCreator := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new", "CREATE cluster kafka-cluster", "DESCRIBE cluster kafka-cluster")
-	reader := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new")
 	runSplitCases(t, []splitCase{
 		{
 			name: "all topics", key: 3, judge: mayRead,
@@ -83,8 +80,9 @@ func TestMetadataRow(t *testing.T) {
 			want:   metadataResponse(0, described("mine", readOps)),
 		},
 		{
-			name: "operations that the broker itself lacks or was not asked for", key: 3, judge: clusterCreator,
-			req: metadataRequest(true), rest: metadataRequest(true),
+			name: "operations that the broker itself lacks or was not asked for", key: 3,
+			judge: judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new", "DESCRIBE cluster kafka-cluster"),
+			req:   metadataRequest(true), rest: metadataRequest(true),
 			answer: metadataResponse(1<<8, described("mine", 1<<8), described("new", -1<<31)),
 			want:   metadataResponse(1<<8, described("mine", 1<<8), described("new", -1<<31)),
 		},
@@ -128,6 +126,15 @@ func TestMetadataRow(t *testing.T) {
 			answer: metadataResponse(clusterOps, refusedTopic(nil, [16]byte{}, 100)),
 			want:   metadataResponse(0, refusedTopic(nil, [16]byte{}, 100), refusedTopic(nil, topicID("theirs"), 29)),
 		},
+	})
+}
+
+// Versions 0 to 3 imply that topics may be created.
+func TestMetadataCreates(t *testing.T) {
+	creator := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new", "CREATE topic new")
+	clusterCreator := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new", "CREATE cluster kafka-cluster", "DESCRIBE cluster kafka-cluster")
+	reader := judge(sliceTopics, "DESCRIBE topic mine", "READ topic mine", "DESCRIBE topic new")
+	runSplitCases(t, []splitCase{
 		{
 			name: "may create", key: 3, judge: creator,
 			req: metadataRequest(true, named("new", "new")...), rest: metadataRequest(true, named("new", "new")...),
@@ -242,19 +249,22 @@ func TestDescribeClusterRow(t *testing.T) {
 	}})
 }
 
-func TestDescribeTopicPartitionsRow(t *testing.T) {
-	request := func(cursor string, topics ...string) func(int16) kmsg.Request {
-		return func(int16) kmsg.Request {
-			req := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 5}
-			for _, n := range topics {
-				req.Topics = append(req.Topics, kmsg.DescribeTopicPartitionsRequestTopic{Topic: n})
-			}
-			if cursor != "" {
-				req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: cursor, Partition: 3}
-			}
-			return req
+// partitionsRequest is a DescribeTopicPartitions request; "" is no cursor.
+func partitionsRequest(cursor string, topics ...string) func(int16) kmsg.Request {
+	return func(int16) kmsg.Request {
+		req := &kmsg.DescribeTopicPartitionsRequest{ResponsePartitionLimit: 5}
+		for _, n := range topics {
+			req.Topics = append(req.Topics, kmsg.DescribeTopicPartitionsRequestTopic{Topic: n})
 		}
+		if cursor != "" {
+			req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: cursor, Partition: 3}
+		}
+		return req
 	}
+}
+
+func TestDescribeTopicPartitionsRow(t *testing.T) {
+	request := partitionsRequest
 	// at moves the cursor of a request to the start of its topic.
 	at := func(req func(int16) kmsg.Request) func(int16) kmsg.Request {
 		return func(v int16) kmsg.Request {
@@ -311,10 +321,17 @@ func TestDescribeTopicPartitionsRow(t *testing.T) {
 		{name: "all topics, nothing after", key: 75, judge: two, req: request("e"), want: response(0, "")},
 		{name: "all topics, none allowed", key: 75, judge: judgeNone("a"), req: request(""), want: response(0, "")},
 		{
+			name: "all topics, none known yet", key: 75, judge: judge(nil, "DESCRIBE topic b"), req: request(""), rest: request(""),
+			answer: response(7, "c", topic("a", topicOps), topic("b", topicOps)), want: response(7, "", topic("b", 1<<8)),
+		},
+		{
 			name: "all topics, a new one is not theirs", key: 75, judge: all, req: request(""), rest: request(""),
 			answer: response(7, "c", topic("b", topicOps), topic("bb", topicOps)), want: response(7, "", topic("b", readOps)),
 		},
 	})
+}
+
+func TestDescribeTopicPartitionsNodes(t *testing.T) {
 	partition := func(leader int32, code int16, ids ...int32) *kmsg.DescribeTopicPartitionsResponse {
 		p := kmsg.DescribeTopicPartitionsResponseTopicPartition{Partition: 4, ErrorCode: code, LeaderID: leader, LeaderEpoch: 3}
 		for _, list := range []*[]int32{&p.Replicas, &p.ISR, &p.EligibleLeaderReplicas, &p.LastKnownELR, &p.OfflineReplicas} {
