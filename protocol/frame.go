@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	keyOfApiVersions = 18
-
 	// lengthBytes is the length before each frame; it does not count itself.
 	lengthBytes = 4
 	// minHeader is the shortest request header: key, version, correlation id and
@@ -167,7 +165,7 @@ func FlexibleRequest(key, version int16) bool {
 // FlexibleResponse reports whether a response has a header with tags (v1). That of
 // ApiVersions never has, since clients read it before they know the broker.
 func FlexibleResponse(key, version int16) bool {
-	return key != keyOfApiVersions && FlexibleRequest(key, version)
+	return key != KeyApiVersions && FlexibleRequest(key, version)
 }
 
 // ResponseHeaderSize is how many bytes stand between the length of a response

@@ -268,7 +268,7 @@ func TestResponseHeaders(t *testing.T) {
 		resp := kmsg.ResponseForKey(key)
 		for version := int16(0); version <= resp.MaxVersion(); version++ {
 			resp.SetVersion(version)
-			if want := resp.IsFlexible() && key != keyOfApiVersions; FlexibleResponse(key, version) != want {
+			if want := resp.IsFlexible() && key != KeyApiVersions; FlexibleResponse(key, version) != want {
 				t.Errorf("%s v%d: flexible %v", kmsg.NameForKey(key), version, !want)
 			}
 			frame := AppendResponse(nil, 0x0a0b0c0d, resp)
