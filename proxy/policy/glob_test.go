@@ -35,7 +35,7 @@ func word(r *rand.Rand, letters string, most int) string {
 func TestGlobMatchesAsDefined(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched := 0
-	for range 300_000 {
+	for range 100_000 {
 		g, s := word(r, "ab_é*?*?", 7), word(r, "ab_é", 8)
 		want := naive([]rune(g), []rune(s))
 		if want {
@@ -49,7 +49,7 @@ func TestGlobMatchesAsDefined(t *testing.T) {
 			t.Fatalf("%q reaches %q: %t, want %t", g, s, got, reach)
 		}
 	}
-	if matched < 10_000 {
+	if matched < 3_000 {
 		t.Errorf("only %d matches: the test says little", matched)
 	}
 }
@@ -59,7 +59,7 @@ func TestGlobMatchesAsDefined(t *testing.T) {
 func TestGlobCovers(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	covered := 0
-	for range 20_000 {
+	for range 8_000 {
 		a, b := compileGlob(word(r, "a_*?*", 5)), compileGlob(word(r, "a_*?*", 5))
 		covers, coversNames := a.covers(b), a.coversNames(b)
 		if covers {
@@ -75,7 +75,7 @@ func TestGlobCovers(t *testing.T) {
 			t.Fatalf("%q is said to cover %q", a.text, b.text)
 		}
 	}
-	if covered < 1000 {
+	if covered < 400 {
 		t.Errorf("only %d covered: the test says little", covered)
 	}
 	for _, c := range []struct {
@@ -111,7 +111,7 @@ func TestPatternSplitsLikeRegexp(t *testing.T) {
 		re := regexp.MustCompile("^" + expression + "$")
 		r := rand.New(rand.NewPCG(5, 6))
 		matched := 0
-		for range 50_000 {
+		for range 20_000 {
 			id := word(r, "ax-.y-.a", 9)
 			var parts [maxParts]string
 			got, want := p.split(id, &parts), re.FindStringSubmatch(id)
@@ -128,7 +128,7 @@ func TestPatternSplitsLikeRegexp(t *testing.T) {
 				}
 			}
 		}
-		if matched < 10 {
+		if matched < 5 {
 			t.Errorf("%s: only %d matches", text, matched)
 		}
 	}

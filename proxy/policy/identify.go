@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // matcher is one way to belong to a tenant: named parts of the pattern that must
 // match, or a glob over the whole client ID.
 type matcher struct {
@@ -39,8 +41,7 @@ func (m *matcher) covers(other *matcher, p *pattern) bool {
 		return m.whole.covers(compileGlob(other.widest(p)))
 	}
 	if other.parts == nil {
-		var parts [maxParts]string
-		return other.whole.exact() && m.matches(other.whole.text, &parts, p.split(other.whole.text, &parts))
+		return false // but for "{rest...}" alone, other also matches what does not follow the pattern
 	}
 	for i := range m.parts {
 		if !coversPart(&m.parts[i], other.parts) {
@@ -84,7 +85,23 @@ type identity struct {
 	byName map[string]*Tenant
 	exact  map[string]int                   // whole client ID -> first tenant
 	byPart [maxParts]map[string][]candidate // literal value of a part, file order
-	others []candidate                      // with wildcards wherever it matters, file order
+	// Globs over whole client IDs, by the literal text they begin with, and the
+	// lengths that such beginnings have, ascending.
+	byPrefix map[string][]candidate
+	lengths  []int
+	others   []candidate // named parts with wildcards only, file order
+}
+
+// withPrefix calls try with the globs whose beginning s begins with, too.
+func (id *identity) withPrefix(s string, try func([]candidate)) {
+	for _, n := range id.lengths {
+		if n > len(s) {
+			return
+		}
+		if list := id.byPrefix[s[:n]]; list != nil {
+			try(list)
+		}
+	}
 }
 
 type candidate struct {
@@ -99,7 +116,9 @@ func (p *Policy) index() {
 		text string
 	}
 	uses := make(map[literal]int)
-	id := identity{byName: make(map[string]*Tenant, len(p.Tenants)), exact: make(map[string]int)}
+	id := identity{
+		byName: make(map[string]*Tenant, len(p.Tenants)), exact: make(map[string]int), byPrefix: make(map[string][]candidate),
+	}
 	for _, t := range p.Tenants {
 		id.byName[t.Name] = t
 		for i := range t.matchers {
@@ -113,10 +132,8 @@ func (p *Policy) index() {
 	for n, t := range p.Tenants {
 		for i := range t.matchers {
 			m := &t.matchers[i]
-			if m.parts == nil && m.whole.exact() {
-				if _, taken := id.exact[m.whole.text]; !taken {
-					id.exact[m.whole.text] = n
-				}
+			if m.parts == nil {
+				id.addWhole(n, m)
 				continue
 			}
 			var rarest *partGlob
@@ -137,6 +154,21 @@ func (p *Policy) index() {
 		}
 	}
 	p.identity = id
+}
+
+// addWhole files a matcher over whole client IDs.
+func (id *identity) addWhole(tenant int, m *matcher) {
+	if m.whole.exact() {
+		if _, taken := id.exact[m.whole.text]; !taken {
+			id.exact[m.whole.text] = tenant
+		}
+		return
+	}
+	prefix := m.whole.prefix
+	id.byPrefix[prefix] = append(id.byPrefix[prefix], candidate{tenant, m})
+	if i, found := slices.BinarySearch(id.lengths, len(prefix)); !found {
+		id.lengths = slices.Insert(id.lengths, i, len(prefix))
+	}
 }
 
 // Identify returns the tenant of a client ID: the first in file order that matches
@@ -174,7 +206,10 @@ func (p *Policy) first(clientID string) int {
 			}
 		}
 	}
-	try(p.identity.others)
+	p.identity.withPrefix(clientID, try)
+	if split {
+		try(p.identity.others)
+	}
 	return best
 }
 
@@ -185,21 +220,27 @@ func (p *Policy) shadow(n int, m *matcher) (int, bool) {
 		first := p.first(m.whole.text)
 		return first, first < n
 	}
-	lists := [][]candidate{p.identity.others}
-	for _, g := range m.parts {
-		if g.exact() {
-			lists = append(lists, p.identity.byPart[g.index][g.text])
-		}
-	}
-	for _, list := range lists {
+	by, found := 0, false
+	try := func(list []candidate) {
 		for _, c := range list {
-			if c.tenant >= n {
-				break
+			if found || c.tenant >= n {
+				return
 			}
 			if c.matcher.covers(m, p.pattern) {
-				return c.tenant, true
+				by, found = c.tenant, true
 			}
 		}
 	}
-	return 0, false
+	if m.parts == nil { // see covers
+		p.identity.withPrefix(m.whole.prefix, try)
+		return by, found
+	}
+	for _, g := range m.parts {
+		if g.exact() {
+			try(p.identity.byPart[g.index][g.text])
+		}
+	}
+	p.identity.withPrefix(compileGlob(m.widest(p.pattern)).prefix, try)
+	try(p.identity.others)
+	return by, found
 }
