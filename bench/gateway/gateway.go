@@ -54,8 +54,8 @@ var build struct {
 	err  error
 }
 
-// binary builds cmd/sluice once for the test process.
-func binary(tb testing.TB) string {
+// executable builds cmd/sluice once for the test process.
+func executable(tb testing.TB) string {
 	tb.Helper()
 	build.Do(func() {
 		dir, err := os.MkdirTemp("", "sluice-bench-")
@@ -88,7 +88,7 @@ func Start(tb testing.TB, settings, tenants string, brokers ...*kafka.Broker) *G
 	g.ports = first
 	g.Address, g.Admin = loopback(first), loopback(first+1)
 	g.Write(settings, tenants)
-	g.command = exec.CommandContext(context.Background(), binary(tb), "run", "--config", g.Path) //nolint:gosec // our own binary
+	g.command = exec.CommandContext(context.Background(), executable(tb), "run", "--config", g.Path) //nolint:gosec // our own binary
 	g.command.Stderr, g.command.Stdout = &g.log, &g.log
 	if err := g.command.Start(); err != nil {
 		tb.Fatal(err)

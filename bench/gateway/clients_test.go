@@ -1,0 +1,590 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/bench/kafka"
+)
+
+// twoSlices are two tenants with rules and two without, one of each in each slice.
+// BrokerApiVersionsCommand chooses its client ID itself: admin-1.
+const twoSlices = `tenants:
+  - name: sales
+    client_ids: {team: sales}
+    home: orders
+    rules:
+      - {allow: [READ, WRITE, CREATE, DESCRIBE_CONFIGS], topics: ["sales.*"]}
+      - {allow: [READ], groups: ["sales.*"]}
+      - {allow: [WRITE], transactional_ids: ["sales.*"]}
+  - name: web
+    client_ids: {team: web}
+    home: clicks
+    rules:
+      - {allow: [READ, WRITE, CREATE, DESCRIBE_CONFIGS], topics: ["web.*"]}
+      - {allow: [READ], groups: ["web.*"]}
+      - {allow: [WRITE], transactional_ids: ["web.*"]}
+  - name: ops
+    client_ids: [ops.tools, HOME0]
+    home: orders
+    rules: [{allow: [ALL], everything: true}]
+  - name: webops
+    client_ids: [webops.tools, HOME1]
+    home: clicks
+    rules: [{allow: [ALL], everything: true}]
+`
+
+// tenantsWith is twoSlices with the client ID admin-1 belonging to the slice.
+func tenantsWith(slot int) string {
+	s := strings.ReplaceAll(twoSlices, ", HOME"+strconv.Itoa(slot), ", admin-1")
+	return strings.ReplaceAll(s, ", HOME"+strconv.Itoa(1-slot), "")
+}
+
+// side is one slice, as its tenant with rules (team) and the one without (ops) see it.
+type side struct {
+	name, team, ops string
+	slot            int
+	broker          *kafka.Broker
+	g               *Gateway
+}
+
+// startTwo starts two brokers and a gateway in front of them.
+func startTwo(t *testing.T, slot int) (*Gateway, [2]*side) {
+	t.Helper()
+	brokers := [2]*kafka.Broker{kafka.Start(t, kafka.Options{}), kafka.Start(t, kafka.Options{NodeID: 2})}
+	g := Start(t, "", tenantsWith(slot), brokers[:]...)
+	return g, [2]*side{
+		{name: "orders", team: "sales", ops: "ops.tools", slot: 0, broker: brokers[0], g: g},
+		{name: "clicks", team: "web", ops: "webops.tools", slot: 1, broker: brokers[1], g: g},
+	}
+}
+
+// both runs a test for both slices at the same time.
+func both(t *testing.T, sides [2]*side, test func(*testing.T, *side)) {
+	t.Helper()
+	t.Run("slices", func(t *testing.T) {
+		for _, s := range sides {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, s)
+			})
+		}
+	})
+}
+
+// node is where clients see the slice's broker.
+func (s *side) node() (id int32, address string) {
+	return s.broker.NodeID + int32(s.slot)<<20, loopback(s.g.ports + 2 + 4*s.slot + int(s.broker.NodeID) - 1)
+}
+
+// plain is what a client of the gateway printed, with the broker's own address and
+// node id in the place of those it was shown; then it can be compared with what a
+// client of the broker printed.
+func (s *side) plain(out string) string {
+	id, address := s.node()
+	out = strings.ReplaceAll(out, address, s.broker.Address)
+	out = strings.ReplaceAll(out, s.g.Address, s.broker.Address)
+	if s.slot > 0 { // ids of slot 0 are the broker's own
+		out = regexp.MustCompile(`\b`+strconv.Itoa(int(id))+`\b`).ReplaceAllString(out, strconv.Itoa(int(s.broker.NodeID)))
+	}
+	return out
+}
+
+// hidden fails the test if what a client of the gateway printed names a broker's own
+// port: all of them are on the same host.
+func (s *side) hidden(t *testing.T, out string) {
+	t.Helper()
+	for _, b := range s.g.brokers {
+		if at := regexp.MustCompile(`\b` + strconv.Itoa(b.Port) + `\b`).FindStringIndex(out); at != nil {
+			t.Errorf("the broker's own port %d is in the output: %q", b.Port, out[max(0, at[0]-100):min(len(out), at[1]+50)])
+		}
+	}
+}
+
+// program runs a Java program as the tenant with rules and fails the test at any error.
+func (s *side) program(t *testing.T, class string, flags ...string) kafka.Result {
+	t.Helper()
+	r := s.broker.Jars.Program(t.Context(), class, append([]string{"--bootstrap", s.g.Address, "--client-id", s.team + ".java"}, flags...)...).Wait()
+	return s.clean(t, class, r)
+}
+
+// python runs a librdkafka program likewise.
+func (s *side) python(t *testing.T, name string, flags ...string) kafka.Result {
+	t.Helper()
+	r := kafka.ResolvePython(t).Program(t.Context(), name, append([]string{"--bootstrap", s.g.Address, "--client-id", s.team + ".rdkafka"}, flags...)...).Wait()
+	return s.clean(t, name, r)
+}
+
+func (s *side) clean(t *testing.T, what string, r kafka.Result) kafka.Result {
+	t.Helper()
+	done, ok := r.Done()
+	if r.Err != nil || !ok || done.Count != 0 || len(r.Find("error")) > 0 {
+		t.Fatalf("%s: %s", what, r)
+	}
+	s.hidden(t, r.Stdout+r.Stderr)
+	return r
+}
+
+// same checks that what was read is what was written: by topic, number and checksum.
+func same(t *testing.T, read, written kafka.Result) {
+	t.Helper()
+	count := func(events []kafka.Event) string {
+		sums, records := map[string]uint64{}, map[string]int64{}
+		for _, e := range events {
+			n, err := strconv.ParseUint(e.Sum, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Repeated != 0 {
+				t.Errorf("%s-%d: %d records twice or out of order", e.Topic, e.Partition, e.Repeated)
+			}
+			sums[e.Topic] += n
+			records[e.Topic] += e.Records
+		}
+		return fmt.Sprint(records, sums)
+	}
+	if got, want := count(read.Find("partition")), count(written.Find("topic")); got != want || len(written.Find("topic")) == 0 {
+		t.Errorf("read %s, written %s", got, want)
+	}
+}
+
+// TestClients shows that clients of all kinds work through the gateway as they do
+// without, as a tenant held to its rules, in a slice with slot 0 and one with slot 1.
+func TestClients(t *testing.T) {
+	_, sides := startTwo(t, 0)
+	both(t, sides, func(t *testing.T, s *side) {
+		s.broker.CreateTopics(t, 3, s.team+".data", s.team+".share", s.team+".txn", "other.data")
+		t.Run("java producer and consumers", func(t *testing.T) { javaData(t, s) })
+		t.Run("regex", func(t *testing.T) { javaRegex(t, s) })
+		t.Run("java transactions", func(t *testing.T) { javaTransactions(t, s) })
+		t.Run("java share consumer", func(t *testing.T) { javaShare(t, s) })
+		t.Run("java admin", func(t *testing.T) { javaAdmin(t, s) })
+		t.Run("librdkafka", func(t *testing.T) { librdkafka(t, s) })
+		t.Run("franz-go", func(t *testing.T) { franz(t, s) })
+		t.Run("franz-go transactions", func(t *testing.T) { franzTransactions(t, s) })
+		t.Run("kadm", func(t *testing.T) { franzAdmin(t, s) })
+		t.Run("sarama", func(t *testing.T) { saramaClients(t, s) })
+	})
+}
+
+func javaData(t *testing.T, s *side) {
+	topics := s.team + ".data," + s.team + ".made" // the second is made when first used
+	written := s.program(t, "Produce", "--topics", topics, "--records", "5000", "--size", "300")
+	s.tagged(t, s.team+".data", true)
+	for _, protocol := range []string{"classic", "consumer"} {
+		read := s.program(t, "Consume", "--group", s.team+"."+protocol, "--protocol", protocol, "--consumers", "2", "--client-id", s.team+".c{i}",
+			"--topics", topics, "--records", "5000", "--commit", "sync")
+		same(t, read, written)
+		if a := read.Find("assigned"); len(a) < 2 || a[0].Member == "" {
+			t.Errorf("%s: assignments %+v", protocol, a)
+		}
+	}
+}
+
+// tagged checks the producer ids that the broker itself saw in a topic.
+func (s *side) tagged(t *testing.T, topic string, want bool) {
+	t.Helper()
+	found, err := s.broker.Admin(t).DescribeProducers(t.Context(), kadm.TopicsSet{topic: {0: {}, 1: {}, 2: {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	found.EachProducer(func(p kadm.DescribedProducer) {
+		n++
+		tag := int64(0)
+		if want {
+			tag = int64(s.slot + 1)
+		}
+		if p.ProducerID>>48 != tag {
+			t.Errorf("%s: producer id %#x, want the tag %d", topic, p.ProducerID, tag)
+		}
+	})
+	if n == 0 {
+		t.Errorf("%s: no producers", topic)
+	}
+}
+
+func javaRegex(t *testing.T, s *side) {
+	s.broker.CreateTopics(t, 1, s.team+".next.a", s.team+".next.b")
+	written := s.program(t, "Produce", "--topics", s.team+".next.a,"+s.team+".next.b", "--records", "200")
+	read := s.program(t, "Consume", "--group", s.team+".regex", "--protocol", "consumer", "--pattern", s.team+`\.next\..*`, "--records", "200")
+	same(t, read, written)
+	// The classic protocol matches in the client, among the topics that it is shown.
+	read = s.program(t, "Consume", "--group", s.team+".regex0", "--pattern", `.*\.(next\..|data)`, "--topics", "", "--idle", "3", "--seconds", "10")
+	for _, e := range read.Find("partition") {
+		if e.Topic == "other.data" {
+			t.Errorf("a topic of others was matched: %+v", e)
+		}
+	}
+	r := s.broker.Jars.Program(t.Context(), "Consume", "--bootstrap", s.g.Address, "--client-id", s.team+".java", "--group", s.team+".beyond",
+		"--protocol", "consumer", "--pattern", `.*\.data`, "--seconds", "4").Wait()
+	e := r.Find("error")
+	if len(e) == 0 || e[0].Error != "TopicAuthorizationException" || len(r.Find("partition")) > 0 {
+		t.Fatalf("a pattern that matches what may not be described: %s", r)
+	}
+	t.Logf("beyond: %s: %s", e[0].Error, e[0].Message)
+}
+
+func javaTransactions(t *testing.T, s *side) {
+	r := s.program(t, "Txn", "--topic", s.team+".txn", "--to", s.team+".txn2", "--transactional-id", s.team+".t1", "--group", s.team+".txns")
+	reads := map[string]int64{}
+	for _, e := range r.Find("read") {
+		reads[e.Topic+" "+e.Name] = e.Records
+	}
+	for name, n := range map[string]int64{".txn read_committed": 200, ".txn read_uncommitted": 300, ".txn2 read_committed": 200} {
+		if reads[s.team+name] != n {
+			t.Errorf("%s: %d records, want %d", name, reads[s.team+name], n)
+		}
+	}
+	if n := reads[s.team+".txn2 read_uncommitted"]; n <= 200 {
+		t.Errorf("%d records of the copy without isolation, want those of the aborted one too", n)
+	}
+	if len(r.Find("offsets")) == 0 {
+		t.Errorf("no offsets were sent to the transaction: %s", r)
+	}
+	s.tagged(t, s.team+".txn", false)
+}
+
+func javaShare(t *testing.T, s *side) {
+	group := s.team + ".share"
+	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
+	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	config.Name, config.Value = "share.auto.offset.reset", kmsg.StringPtr("earliest")
+	resource.Configs = append(resource.Configs, config)
+	r.Resources = append(r.Resources, resource)
+	if resp, err := r.RequestWith(t.Context(), client(t, s.broker.Address)); err != nil || resp.Resources[0].ErrorCode != 0 {
+		t.Fatal(err, resp)
+	}
+	written := s.program(t, "Produce", "--topics", s.team+".share", "--records", "600")
+	read := s.program(t, "Share", "--group", group, "--topics", s.team+".share", "--records", "600", "--release-every", "10")
+	same(t, read, written)
+	if done, _ := read.Done(); done.Records != 600 || done.Number < 50 {
+		t.Errorf("%d records, %v delivered again", done.Records, done.Number)
+	}
+}
+
+// javaAdmin compares each call's result with the broker's own.
+func javaAdmin(t *testing.T, s *side) {
+	compare := func(clientID string, broker []string, flags ...string) {
+		t.Helper()
+		through := s.broker.Jars.Program(t.Context(), "Admin", append([]string{"--bootstrap", s.g.Address, "--client-id", clientID}, flags...)...).Wait()
+		s.clean(t, "Admin", through)
+		id, _ := s.node()
+		flags = append(flags, broker...)
+		for i := range flags {
+			if flags[i] == strconv.Itoa(int(id)) {
+				flags[i] = strconv.Itoa(int(s.broker.NodeID))
+			}
+		}
+		direct := s.broker.Jars.Program(t.Context(), "Admin", append([]string{"--bootstrap", s.broker.Address}, flags...)...).Wait()
+		if got, want := s.plain(results(through)), results(direct); got != want {
+			t.Errorf("through the gateway:\n%s\ndirectly:\n%s", got, want)
+		}
+	}
+	compare(s.team+".admin", nil, "--topics", s.team+".data", "--groups", s.team+".classic,"+s.team+".txns", "--do",
+		"describe-cluster,describe-topics,list-offsets,describe-topic-configs,describe-groups,list-group-offsets")
+	id, _ := s.node()
+	compare(s.ops, nil, "--topics", "admin.a", "--groups", s.team+".consumer", "--partitions", "2", "--config", "retention.ms=60000", "--broker", strconv.Itoa(int(id)),
+		"--do", "describe-cluster,create-topics,list-topics,describe-topics,list-offsets,alter-topic-configs,describe-topic-configs,"+
+			"list-groups,describe-groups,list-group-offsets,describe-features,describe-log-dirs,describe-producers,"+
+			"list-transactions,delete-topics")
+	// A tenant with rules sees its own alone.
+	r := s.program(t, "Admin", "--do", "list-topics,list-groups")
+	for _, e := range r.Find("result") {
+		for name := range strings.SplitSeq(strings.Trim(e.Value, "[]"), ", ") {
+			if !strings.HasPrefix(name, s.team+".") {
+				t.Errorf("%s shows %q", e.Op, name)
+			}
+		}
+	}
+	// What names brokers' addresses is hidden from administrators too.
+	r = s.broker.Jars.Program(t.Context(), "Admin", "--bootstrap", s.g.Address, "--client-id", s.ops, "--broker", strconv.Itoa(int(id)),
+		"--do", "describe-broker-configs,describe-quorum").Wait()
+	s.clean(t, "Admin", r)
+}
+
+// results are the results of program Admin, line by line.
+func results(r kafka.Result) string {
+	var b strings.Builder
+	for _, e := range r.Events() {
+		if e.Event == "result" || e.Event == "error" {
+			fmt.Fprintf(&b, "%s %s: %s%s %s\n", e.Op, e.Topic, e.Value, e.Error, e.Message)
+		}
+	}
+	return b.String()
+}
+
+func librdkafka(t *testing.T, s *side) {
+	topics := s.team + ".rd.a," + s.team + ".rd.b"
+	written := s.python(t, "produce", "--topics", topics, "--records", "3000", "--prop", "enable.idempotence=true")
+	for _, protocol := range []string{"classic", "consumer"} {
+		same(t, s.python(t, "consume", "--topics", topics, "--group", s.team+".rd."+protocol, "--protocol", protocol, "--records", "3000"), written)
+	}
+}
+
+// client is a franz-go client that is closed when the test ends.
+func client(t *testing.T, address string, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// read reads so many records and checks that each value comes once.
+func read(t *testing.T, cl *kgo.Client, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	seen := map[string]int{}
+	for n := 0; n < want; {
+		fetches := cl.PollFetches(ctx)
+		if err := errors.Join(fetches.Err(), errors.Join(errorsOf(fetches)...)); err != nil {
+			t.Fatalf("after %d records: %v", n, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) { n++; seen[string(r.Value)]++ })
+	}
+	if len(seen) != want {
+		t.Errorf("%d different records, want %d", len(seen), want)
+	}
+}
+
+func errorsOf(fetches kgo.Fetches) (all []error) {
+	fetches.EachError(func(topic string, p int32, err error) { all = append(all, fmt.Errorf("%s-%d: %w", topic, p, err)) })
+	return all
+}
+
+// write writes records with the values prefix0, prefix1 …
+func write(t *testing.T, cl *kgo.Client, topic, prefix string, n int) {
+	t.Helper()
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: topic, Value: []byte(prefix + strconv.Itoa(i))}
+	}
+	if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func franz(t *testing.T, s *side) {
+	topic := s.team + ".franz"
+	s.broker.CreateTopics(t, 3, topic)
+	id := kgo.ClientID(s.team + ".franz")
+	write(t, client(t, s.g.Address, id), topic, "v", 2000)
+	s.tagged(t, topic, true)
+	group := client(t, s.g.Address, id, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(s.team+".franz"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	read(t, group, 2000)
+	if err := group.CommitUncommittedOffsets(t.Context()); err != nil {
+		t.Error(err)
+	}
+	group.Close()
+	lags, err := kadm.NewClient(client(t, s.broker.Address)).Lag(t.Context(), s.team+".franz")
+	if err != nil || lags[s.team+".franz"].Lag.Total() != 0 || len(lags[s.team+".franz"].Lag.Sorted()) != 3 {
+		t.Errorf("lag as the broker sees it: %v %+v", err, lags)
+	}
+	read(t, client(t, s.g.Address, id, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 2000)
+}
+
+func franzTransactions(t *testing.T, s *side) {
+	from, to, id := s.team+".franz", s.team+".franz.copy", kgo.ClientID(s.team+".franz")
+	s.broker.CreateTopics(t, 1, to)
+	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(s.g.Address), id, kgo.TransactionalID(s.team+".franz"), kgo.ConsumeTopics(from),
+		kgo.ConsumerGroup(s.team+".franz.copy"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for n, aborted := 0, false; n < 2000; {
+		fetches := session.PollFetches(ctx)
+		if err := errors.Join(errorsOf(fetches)...); err != nil {
+			t.Fatal(err)
+		}
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		if err := session.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			session.Produce(ctx, &kgo.Record{Topic: to, Value: r.Value}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		committed, err := session.End(ctx, kgo.TransactionEndTry(aborted)) // the first is aborted
+		if err != nil || committed != aborted {
+			t.Fatalf("committed %v, want %v: %v", committed, aborted, err)
+		}
+		if committed {
+			n += fetches.NumRecords()
+		}
+		aborted = true
+	}
+	start := kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())
+	read(t, client(t, s.g.Address, id, kgo.ConsumeTopics(to), start, kgo.FetchIsolationLevel(kgo.ReadCommitted())), 2000)
+	s.tagged(t, to, false)
+}
+
+// franzAdmin compares what kadm is told through the gateway and by the broker.
+func franzAdmin(t *testing.T, s *side) {
+	through, direct := kadm.NewClient(client(t, s.g.Address, kgo.ClientID(s.team+".kadm"))), kadm.NewClient(client(t, s.broker.Address))
+	ask := func(cl *kadm.Client) string {
+		topics, err := cl.ListTopics(t.Context(), s.team+".data", s.team+".franz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends, err := cl.ListEndOffsets(t.Context(), s.team+".data")
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups, err := cl.DescribeGroups(t.Context(), s.team+".classic", s.team+".franz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs, err := cl.DescribeTopicConfigs(t.Context(), s.team+".data")
+		if err != nil {
+			t.Fatal(err)
+		}
+		offsets, err := cl.FetchOffsets(t.Context(), s.team+".classic")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, d := range topics.Sorted() {
+			fmt.Fprintln(&b, d.Topic, d.ID, d.Err)
+			for _, p := range d.Partitions.Sorted() {
+				fmt.Fprintln(&b, p.Partition, p.Leader, p.Replicas, p.ISR, p.LeaderEpoch)
+			}
+		}
+		ends.Each(func(o kadm.ListedOffset) { b.WriteString(" " + strconv.Itoa(int(o.Offset))) })
+		for _, d := range groups.Sorted() {
+			fmt.Fprintln(&b, d.Group, d.State, d.ProtocolType, d.Coordinator.NodeID, d.Coordinator.Host, d.Coordinator.Port, d.Err)
+		}
+		for _, c := range configs[0].Configs {
+			fmt.Fprintln(&b, c.Key, c.MaybeValue(), c.Source)
+		}
+		for _, o := range offsets.Sorted() {
+			fmt.Fprintln(&b, o.Topic, o.Partition, o.At, o.Err)
+		}
+		return strings.ReplaceAll(b.String(), "127.0.0.1 ", "127.0.0.1:")
+	}
+	seen := ask(through)
+	s.hidden(t, seen)
+	if got, want := s.plain(seen), ask(direct); got != want {
+		t.Fatalf("through the gateway:\n%s\ndirectly:\n%s", got, want)
+	}
+	listed, err := through.ListTopics(t.Context())
+	if err != nil || len(listed) < 5 {
+		t.Fatal(err, listed)
+	}
+	for name := range listed {
+		if !strings.HasPrefix(name, s.team+".") {
+			t.Errorf("kadm lists %s", name)
+		}
+	}
+	brokers, err := through.ListBrokers(t.Context())
+	id, address := s.node()
+	if err != nil || len(brokers) != 1 || brokers[0].NodeID != id || loopback(int(brokers[0].Port)) != address {
+		t.Errorf("brokers %+v, want %d at %s: %v", brokers, id, address, err)
+	}
+}
+
+// saramaHandler keeps the values it is handed and stops when it has enough.
+type saramaHandler struct {
+	mu   sync.Mutex
+	seen map[string]int
+	want int
+	done context.CancelFunc
+}
+
+func (*saramaHandler) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (*saramaHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+func (h *saramaHandler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	for m := range claim.Messages() {
+		session.MarkMessage(m, "")
+		h.mu.Lock()
+		h.seen[string(m.Value)]++
+		if len(h.seen) == h.want {
+			h.done()
+		}
+		h.mu.Unlock()
+	}
+	return nil
+}
+
+func saramaClients(t *testing.T, s *side) {
+	topic := s.team + ".sarama"
+	s.broker.CreateTopics(t, 2, topic)
+	config := sarama.NewConfig()
+	config.ClientID, config.Version = s.team+".sarama", sarama.V3_6_0_0
+	config.Producer.Return.Successes, config.Producer.Idempotent, config.Net.MaxOpenRequests = true, true, 1
+	config.Producer.RequiredAcks = sarama.WaitForAll
+	config.Consumer.Offsets.Initial, config.Consumer.Return.Errors = sarama.OffsetOldest, true
+	producer, err := sarama.NewSyncProducer([]string{s.g.Address}, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = producer.Close() }()
+	const n = 1000
+	messages := make([]*sarama.ProducerMessage, n)
+	for i := range messages {
+		messages[i] = &sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(strconv.Itoa(i))}
+	}
+	if err := producer.SendMessages(messages); err != nil {
+		t.Fatal(err)
+	}
+	s.tagged(t, topic, true)
+	group, err := sarama.NewConsumerGroup([]string{s.g.Address}, s.team+".sarama", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	h := &saramaHandler{seen: map[string]int{}, want: n, done: cancel}
+	failed := make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for err := range group.Errors() {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+	}()
+	if err := group.Consume(ctx, []string{topic}, h); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	_ = group.Close()
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+	for value, times := range h.seen {
+		if times != 1 {
+			t.Errorf("%s came %d times", value, times)
+		}
+	}
+	if len(h.seen) != n {
+		t.Errorf("%d different records, want %d", len(h.seen), n)
+	}
+}
