@@ -78,7 +78,7 @@ func (c *conn) charge(q *query, p *pending) error {
 	case q.header.Key == protocol.KeyFetch, q.header.Key == protocol.KeyShareFetch:
 		c.chargeFetch(q, p, &t)
 	case protocol.Mutates(q.header.Key) && c.account.Limited(limitMutations):
-		if c.chargeMutations(q, &t); q.local {
+		if c.chargeMutations(q, p, &t); q.local {
 			return nil
 		}
 	}
@@ -112,7 +112,8 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 // chargeMutations applies KIP-599: each topic is taken while the bucket is not in
 // debt; what comes later is refused with THROTTLING_QUOTA_EXCEEDED where the
 // version knows it, and held where it does not.
-func (c *conn) chargeMutations(q *query, t *turns) {
+func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
+	p.announces(limitMutations)
 	if c.tenant.Observe || !protocol.KnowsQuotaExceeded(q.header.Key, q.header.Version) {
 		c.take(t, limitMutations, float64(protocol.Mutations(q.req, c.slice)), q.now)
 		return
@@ -125,7 +126,7 @@ func (c *conn) chargeMutations(q *query, t *turns) {
 	}
 	debt := c.account.Debt(q.now, limitMutations)
 	if r, ok := refused.(kmsg.SetThrottleResponse); ok {
-		r.SetThrottle(int32(debt.Milliseconds()))
+		r.SetThrottle(int32(min(debt, maxAnnounceOther).Milliseconds()))
 	}
 	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, debt.Seconds())
 	q.changed, q.refused, q.local = true, refused, !rest

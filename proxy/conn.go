@@ -28,7 +28,8 @@ type conn struct {
 	port   *port // where the client came in
 	client net.Conn
 	in     *wire
-	up     *wire // to the broker; nil until the first request that one must answer
+	up     *wire        // to the broker; nil until the first request that one must answer
+	upTo   *slice.Slice // the one that up leads to
 	pairs  *pairs
 	ctx    context.Context // ends when the connection does
 	cancel context.CancelFunc
@@ -106,6 +107,7 @@ func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
 		return err
 	}
 	defer f.release()
+	c.watch.whole()
 	q := &query{header: *h, api: api, frame: f.bytes}
 	if err := c.plan(q); err != nil { // opaque, patched, decoded, or answered here
 		return err
@@ -186,15 +188,19 @@ func (c *conn) identify(h *protocol.Header) error {
 		return nil
 	}
 	tenant := snap.identify(h.ClientID)
+	first := tenant
+	if c.named && h.ClientID != c.clientID {
+		first = snap.identify(c.clientID)
+	}
 	switch {
 	case !c.named:
 		c.clientID, c.snap = h.ClientID, snap
 		c.named = true
 		return c.admit(tenant)
-	case snap == c.snap && name(tenant) != name(c.tenant):
+	case name(tenant) != name(first):
 		return &closing{reason: reasonOtherTenant, hold: true,
 			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection"}
-	case c.tenant != nil && tenant != nil && c.up != nil && tenant.Home.Name != c.slice.Name():
+	case tenant != nil && c.up != nil && snap.slices[tenant.Home.Name] != c.upTo:
 		return errMoved
 	}
 	c.leave()
@@ -249,7 +255,7 @@ func (c *conn) forward(q *query, p *pending) error {
 		frame = c.out
 	}
 	p.sent = time.Now()
-	if err := c.pairs.push(p, c.writeLocal); err != nil {
+	if err := c.push(p); err != nil {
 		return err
 	}
 	_, err := c.up.conn.Write(frame)
@@ -268,6 +274,15 @@ func (c *conn) broken(err error) error {
 // answer puts an answer made here in its place among the others.
 func (c *conn) answer(p *pending, resp kmsg.Response) error {
 	p.local = protocol.AppendResponse(nil, p.correlation, resp)
+	return c.push(p)
+}
+
+// push puts a request among those that wait for their answers.
+func (c *conn) push(p *pending) error {
+	if c.pairs.len() >= maxInFlight {
+		c.watch.ours()
+		defer c.watch.theirs()
+	}
 	return c.pairs.push(p, c.writeLocal)
 }
 
@@ -281,13 +296,17 @@ func (c *conn) connect() error {
 	if at := c.port.at.Load(); at.slice == c.slice.Name() {
 		node = at.node
 	}
+	c.watch.ours()
+	defer c.watch.theirs()
 	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
 	defer cancel()
 	up, _, err := c.slice.Dial(ctx, node)
 	if err != nil {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 	}
-	c.up = newWire(up)
+	c.up, c.upTo = newWire(up), c.slice
+	// Whoever writes to the broker is not to be stuck there when the connection ends.
+	context.AfterFunc(c.ctx, func() { _ = up.Close() })
 	c.gw.running.Go(c.answers)
 	return nil
 }
@@ -304,7 +323,7 @@ func (c *conn) kill(why *closing) {
 	c.ending.CompareAndSwap(nil, why)
 	c.cancel()
 	c.pairs.giveUp()
-	_ = c.client.SetReadDeadline(time.Unix(1, 0)) // wakes serve, which then closes
+	_ = c.client.SetDeadline(time.Unix(1, 0)) // wakes serve, which then closes
 }
 
 // drain ends the connection once it is between two requests.
@@ -320,6 +339,8 @@ func (c *conn) end(err error) {
 	var why *closing
 	if own := c.ending.Load(); own != nil {
 		why = own
+	} else if c.gw.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		why = errDraining // drain woke a read that had just begun
 	} else if !errors.As(err, &why) {
 		return // the client closed it, or the broker did
 	}

@@ -42,9 +42,17 @@ func (c *conn) leave() {
 	if c.tenant == nil {
 		return
 	}
-	c.gw.seats.leave(c.seat)
+	c.giveSeat()
 	c.account.Close(time.Now())
 	c.account, c.tenant = nil, nil
+}
+
+// giveSeat gives the connection's place back, once.
+func (c *conn) giveSeat() {
+	if c.seat != nil {
+		c.gw.seats.leave(c.seat)
+		c.seat = nil
+	}
 }
 
 // versionsTimeout bounds how long a client waits for the first contact with its slice.
@@ -58,6 +66,7 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 		return err
 	}
 	defer f.release()
+	c.watch.whole()
 	q := &query{header: *h, api: api, frame: f.bytes}
 	var req *kmsg.ApiVersionsRequest
 	if api.Knows(h.Version) {

@@ -167,8 +167,12 @@ func (c *conn) refuseProduce(h *protocol.Header, api *protocol.API) error {
 	}
 	q := &query{header: *h, api: api, req: req}
 	c.split(q)
-	if c.walk.Acks == 0 {
+	switch {
+	case c.walk.Acks == 0:
 		return deniedUnheard
+	case q.refused == nil:
+		// Its id got a name meanwhile, but its records are gone: the client sends it again.
+		return &closing{reason: reasonAppeared, brief: true, text: "a topic id became known while its Produce was being refused"}
 	}
 	q.local, q.denied = true, true
 	return c.refuse(q)
@@ -258,5 +262,5 @@ func (c *conn) sendProduce(p *pending, size int) error {
 		return nil
 	}
 	p.sent = time.Now()
-	return c.pairs.push(p, c.writeLocal)
+	return c.push(p)
 }

@@ -39,6 +39,7 @@ const (
 	reasonClientGone   = "client_gone"
 	reasonDraining     = "draining"
 	reasonMoved        = "tenant_moved"
+	reasonAppeared     = "topic_appeared"
 )
 
 // closing is why the gateway ends a connection.
@@ -196,6 +197,7 @@ func (c *conn) admit(tenant *policy.Tenant) error {
 	if over := c.gw.seats.over(c.seat, c.snap); over != "" {
 		c.counters.throttled("connections", over.level(), tenant.Observe, 0)
 		if !tenant.Observe {
+			c.giveSeat() // while it is held it takes nobody's place
 			return &closing{reason: reasonConnections, hold: true, text: "too many connections of " + string(over)}
 		}
 	}
@@ -210,6 +212,7 @@ func (c *conn) admit(tenant *policy.Tenant) error {
 		c.noteTurn(&t, limitCreations, turn)
 		return c.await(t, maxCreationWait, false)
 	default:
+		c.giveSeat()
 		c.account.Settle(now, limitCreations, 1, 0)
 		c.counters.throttled(policy.ConnectionCreationRate.String(), turn.Level, false, 0)
 		return &closing{reason: reasonCreationRate, hold: true, text: "too many new connections"}

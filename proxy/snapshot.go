@@ -49,6 +49,9 @@ func (g *Gateway) Reload() policy.Problems {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	next, problems := policy.Load(g.options.Path)
+	if g.draining.Load() {
+		problems = append(problems, policy.Problem{File: g.options.Path, Line: 1, Column: 1, Text: errDraining.text})
+	}
 	if !problems.Failed() {
 		problems = append(problems, next.CheckReload(g.snapshot.Load().policy)...)
 	}

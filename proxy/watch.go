@@ -9,10 +9,10 @@ import (
 
 // What a connection is waiting for, as the janitor sees it.
 const (
-	phaseFirst int32 = iota // the first byte of the first request
+	phaseFirst int32 = iota // the first request's header
 	phaseIdle               // the first byte of the next request
 	phaseFrame              // the rest of a request
-	phaseOurs               // a turn, memory or a name: the client is not to blame
+	phaseOurs               // a turn, memory, a name or a broker: the client is not to blame
 )
 
 // minPace is what a frame's sender must keep up beyond frame_timeout, in bytes per second.
@@ -26,6 +26,7 @@ type watch struct {
 	expected atomic.Int64 // bytes of the frame
 	heard    atomic.Int64 // when the last answer went out
 	paused   time.Time
+	before   int32 // the phase that ours interrupted
 }
 
 func (w *watch) start() { w.since.Store(time.Now().UnixNano()) }
@@ -38,24 +39,37 @@ func (w *watch) idle() {
 	}
 }
 
-// frame: a request has begun.
+// frame: a request has begun. The first one's clock runs since the connection does.
 func (w *watch) frame() {
+	if w.phase.Load() == phaseFirst {
+		return
+	}
 	w.expected.Store(0)
 	w.since.Store(time.Now().UnixNano())
 	w.phase.Store(phaseFrame)
 }
 
-func (w *watch) size(n int64) { w.expected.Store(n) }
+// size: the header has come, and n bytes of the request in all.
+func (w *watch) size(n int64) {
+	w.expected.Store(n)
+	if w.phase.Load() == phaseFirst {
+		w.since.Store(time.Now().UnixNano())
+		w.phase.Store(phaseFrame)
+	}
+}
+
+// whole: nothing of the request is missing.
+func (w *watch) whole() { w.phase.Store(phaseOurs) }
 
 // ours stops the client's clock, theirs lets it go on.
 func (w *watch) ours() {
-	w.paused = time.Now()
+	w.paused, w.before = time.Now(), w.phase.Load()
 	w.phase.Store(phaseOurs)
 }
 
 func (w *watch) theirs() {
 	w.since.Add(int64(time.Since(w.paused)))
-	w.phase.Store(phaseFrame)
+	w.phase.Store(w.before)
 }
 
 func (w *watch) answered(now time.Time) { w.heard.Store(now.UnixNano()) }
