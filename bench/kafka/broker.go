@@ -24,7 +24,7 @@ import (
 
 const (
 	brokerHeap      = "512m"
-	startTimeout    = 60 * time.Second
+	startTimeout    = 2 * time.Minute // 4 s on an idle machine
 	brokerStopGrace = 15 * time.Second
 	startAttempts   = 3 // another process may take a free port before the broker does
 )

@@ -86,7 +86,7 @@ func Resolve(tb testing.TB, version string) *Jars {
 		missing(tb, err.Error())
 	}
 	return &Jars{Version: version, Dir: dir, JVM: []string{
-		fmt.Sprintf("-Xmx%dm", javaHeapMB), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		fmt.Sprintf("-Xmx%dm", javaHeapMB), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
 	}}
 }
 

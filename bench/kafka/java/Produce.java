@@ -14,7 +14,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * <pre>
  * --bootstrap HOST:PORT   --client-id ID   --topics A,B,...
  * --size BYTES            of a record's value, at least 16 (1000)
- * --seconds S             stop sending after S seconds (20); what is buffered is still delivered
+ * --seconds S             stop sending S seconds after the metadata came (20); what is buffered is still delivered
  * --records N, --bytes N  stop sending earlier, after so much (no limit)
  * --rate BYTES            per second; 0 sends all it can (0)
  * --transactional-id ID   commit a transaction every --commit-ms milliseconds (200)
@@ -45,7 +45,8 @@ public final class Produce {
     public static void main(String[] args) {
         Common.Flags flags = new Common.Flags(args, "topics", "size", "records", "bytes", "rate", "transactional-id",
                 "commit-ms", "producer", "drain");
-        Common.deadline(flags.millis() + flags.num("drain", 60) * 1000);
+        // twice max.block.ms: the metadata at the start, the last send
+        Common.deadline(flags.millis() + (flags.num("drain", 60) + 120) * 1000);
         new Produce(flags).run();
     }
 
@@ -59,6 +60,7 @@ public final class Produce {
         try (var producer = new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer())) {
             Common.line("start", "client", client);
             watchThrottle(producer);
+            warm(producer, client, names);
             send(producer, client, names, p.containsKey("transactional.id"));
             throttle.look(producer.metrics());
         } catch (Exception e) {
@@ -70,6 +72,15 @@ public final class Produce {
         throttle.summary(client);
         printLatencies(client);
         Common.line("done", "client", client, "records", buckets.records(), "bytes", buckets.bytes(), "count", errors.total());
+    }
+
+    /** Fetches the topics' metadata, so that the seconds to come are seconds of sending. */
+    private void warm(KafkaProducer<byte[], byte[]> producer, String client, List<String> names) {
+        try {
+            names.forEach(producer::partitionsFor);
+        } catch (RuntimeException e) {
+            errors.add(client, e); // sending will show it for the others
+        }
     }
 
     private void send(KafkaProducer<byte[], byte[]> producer, String client, List<String> names, boolean transactional) {
