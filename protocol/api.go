@@ -20,8 +20,13 @@ const (
 // API is one row of the table: all that Sluice knows of one API key. The
 // functions may be nil, which means "nothing to do here".
 //
-// All functions work on decoded messages whose version is set, and keep that
-// version. Two messages never pass whole in the common case: Produce requests
+// All functions work on decoded messages whose version is set. They keep it, but
+// for Split on Metadata: versions 0 to 3 cannot say what must be said and come back
+// as version 4. The caller encodes the request anew after Split, decodes the answer
+// in the version that it then has, and gives it the client's before encoding it.
+//
+// An answer goes through Virtualize, Filter and Merge, in this order: Filter would
+// drop what was refused. Two messages never pass whole in the common case: Produce requests
 // ([ProduceWalk]) and Fetch responses ([FetchWalk]); their rows serve the cases
 // in which they do.
 type API struct {

@@ -127,6 +127,28 @@ func Mutations(req kmsg.Request, topics Topics) int {
 	return sum
 }
 
+// AutoCreates is how many topics a Metadata request would have a broker create: those
+// that it names, that are not known, and that it does not forbid to create. How many
+// partitions each gets is the broker's own default; it counts as one.
+func AutoCreates(req *kmsg.MetadataRequest, topics Topics) int {
+	if req.Version >= metadataAutoCreates && !req.AllowAutoTopicCreation {
+		return 0
+	}
+	n := 0
+	for _, t := range req.Topics {
+		if t.Topic != nil && t.TopicID == [16]byte{} && topics.Partitions(*t.Topic) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// ForbidAutoCreation makes a Metadata request create nothing. Versions that imply
+// creation become one that can say so, as in Split.
+func ForbidAutoCreation(req *kmsg.MetadataRequest) {
+	req.Version, req.AllowAutoTopicCreation = max(req.Version, metadataAutoCreates), false
+}
+
 func mergeCreateTopics(resp, refused *kmsg.CreateTopicsResponse) {
 	resp.Topics = append(resp.Topics, refused.Topics...)
 	resp.ThrottleMillis = max(resp.ThrottleMillis, refused.ThrottleMillis)

@@ -131,3 +131,24 @@ func TestFetchMaxBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestAutoCreates: only names that are not known cost anything, in versions that
+// imply creation and in those that ask for it.
+func TestAutoCreates(t *testing.T) {
+	for version := int16(0); version <= Lookup(KeyMetadata).Max; version++ {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Version, req.AllowAutoTopicCreation = version, true
+		for _, name := range []string{"a", "new", "newer"} {
+			rt := kmsg.NewMetadataRequestTopic()
+			rt.Topic = kmsg.StringPtr(name)
+			req.Topics = append(req.Topics, rt)
+		}
+		if got := AutoCreates(req, someTopics{}); got != 2 {
+			t.Errorf("version %d: creates %d topics, want 2", version, got)
+		}
+		ForbidAutoCreation(req)
+		if got := AutoCreates(req, someTopics{}); got != 0 || req.Version < 4 || req.Version < version {
+			t.Errorf("version %d: creates %d topics as version %d after it was forbidden", version, got, req.Version)
+		}
+	}
+}

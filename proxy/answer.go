@@ -34,6 +34,7 @@ type pending struct {
 	durations   *sliceMetrics
 	limits      [2]limiter.Dimension // the limits that charged it, whose debt is announced
 	nlimits     int
+	waited      time.Duration
 	fetching    bool // charged by its answer
 	provisional float64
 }
@@ -45,7 +46,10 @@ func (p *pending) announces(d limiter.Dimension) {
 }
 
 // throttle is the debt left in the limits that charged the request, in
-// milliseconds, as far as it may be announced.
+// milliseconds, as far as it may be announced. A request that waited says so even
+// when no debt is left, so that a client alone on its limit, whose every request
+// waits just long enough, can read in its own metrics that it is held. What it then
+// waits by itself it does not wait here.
 func (p *pending) throttle(now time.Time) int32 {
 	if p.nlimits == 0 || p.judge.tenant.Observe {
 		return 0
@@ -54,7 +58,7 @@ func (p *pending) throttle(now time.Time) int32 {
 	if p.api.Key == protocol.KeyProduce {
 		longest = maxAnnounceProduce
 	}
-	var debt time.Duration
+	debt := min(p.waited, maxAnnounceWaited)
 	for _, d := range p.limits[:p.nlimits] {
 		debt = max(debt, p.account.Debt(now, d))
 	}

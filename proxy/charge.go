@@ -28,6 +28,8 @@ const (
 	// broker, heartbeats too (sarama, kafkajs, franz-go).
 	maxAnnounceProduce = 5 * time.Second
 	maxAnnounceOther   = 2 * time.Second
+	// The most of its own wait that a request announces when no debt is left.
+	maxAnnounceWaited = 100 * time.Millisecond
 	// maxShareFetch caps ShareFetch, whose answers are decoded.
 	maxShareFetch = 4 << 20
 )
@@ -77,11 +79,14 @@ func (c *conn) charge(q *query, p *pending) error {
 	switch {
 	case q.header.Key == protocol.KeyFetch, q.header.Key == protocol.KeyShareFetch:
 		c.chargeFetch(q, p, &t)
+	case q.header.Key == protocol.KeyMetadata && c.account.Limited(limitMutations):
+		c.chargeAutoCreation(q)
 	case protocol.Mutates(q.header.Key) && c.account.Limited(limitMutations):
 		if c.chargeMutations(q, p, &t); q.local {
 			return nil
 		}
 	}
+	p.waited = t.wait
 	return c.await(t, maxFetchWait, true)
 }
 
@@ -130,6 +135,19 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 	}
 	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, debt.Seconds())
 	q.changed, q.refused, q.local = true, refused, !rest
+}
+
+// chargeAutoCreation applies KIP-599 to the topics that a Metadata request would
+// create: while the bucket is in debt they are not created, and the client, which
+// reads that they do not exist, asks again.
+func (c *conn) chargeAutoCreation(q *query) {
+	absent := protocol.AutoCreates(q.req.(*kmsg.MetadataRequest), c.slice)
+	if absent == 0 || c.account.TryTake(q.now, limitMutations, float64(absent)) || c.tenant.Observe {
+		return
+	}
+	protocol.ForbidAutoCreation(q.req.(*kmsg.MetadataRequest))
+	q.changed = true
+	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, 0)
 }
 
 // await waits for a turn, longest at most. With poll it then looks whether the

@@ -251,6 +251,7 @@ func (c *conn) forward(q *query, p *pending) error {
 	}
 	frame := q.frame
 	if q.changed {
+		p.sentVersion = q.req.GetVersion()
 		c.out = protocol.AppendRequest(c.out[:0], &q.header, q.req)
 		frame = c.out
 	}

@@ -29,18 +29,21 @@ func (j *judge) Allowed(op protocol.Operation, r protocol.Resource, name string)
 	if j.tenant.Allowed(op, r, name) {
 		return true
 	}
-	j.count(op, r)
+	if j.counting && !j.only(op, r, name) {
+		j.counters.m.denied.WithLabelValues(j.tenant.Name, r.String(), op.String(), mode(j.tenant.Observe)).Inc()
+	}
 	return false
+}
+
+// only reports whether the question is no more than whether a broker might create a
+// topic: a producer's Metadata asks it each time. Where the topic exists nothing is
+// denied, and where it does not the topic's own denial is counted, not the cluster's.
+func (j *judge) only(op protocol.Operation, r protocol.Resource, name string) bool {
+	return op == protocol.OpCreate && (r == protocol.Cluster || j.slice.Partitions(name) > 0)
 }
 
 func (j *judge) AllowedSome(op protocol.Operation, r protocol.Resource) bool {
 	return j.tenant.AllowedSome(op, r)
-}
-
-func (j *judge) count(op protocol.Operation, r protocol.Resource) {
-	if j.counting {
-		j.counters.m.denied.WithLabelValues(j.tenant.Name, r.String(), op.String(), mode(j.tenant.Observe)).Inc()
-	}
 }
 
 func (j *judge) TopicName(id [16]byte) (string, bool) {

@@ -76,7 +76,7 @@ func (c *conn) mustDecode(a *protocol.API) bool {
 	case a.Key == protocol.KeyFetch, a.Key == protocol.KeyShareFetch:
 		return true
 	}
-	return protocol.Mutates(a.Key) && c.account.Limited(limitMutations)
+	return (protocol.Mutates(a.Key) || a.Key == protocol.KeyMetadata) && c.account.Limited(limitMutations)
 }
 
 func decode(q *query) (kmsg.Request, error) {

@@ -247,6 +247,7 @@ func (c *conn) sendProduce(p *pending, size int) error {
 		p.announces(limitIn)
 	}
 	heard := c.walk.Acks != 0
+	p.waited = t.wait
 	if err := c.await(t, c.gw.settings.MaxThrottle, heard); err != nil {
 		if charged {
 			c.account.Settle(time.Now(), limitIn, float64(size), 0)
