@@ -72,12 +72,12 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 		return
 	}
 	switch {
-	case q.local:
-		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchHold)
 	case req.Version >= 7 && req.SessionEpoch > 0:
 		// The broker knows partitions of this session that the request does not
 		// name, so it cannot go on without one: the client starts anew.
 		q.refused, q.local, q.denied, q.reset = protocol.FetchSessionNotFound(req.Version), true, false, true
+	case q.local:
+		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchHold)
 	default:
 		req.SessionID, req.SessionEpoch = 0, -1
 		q.changed = true

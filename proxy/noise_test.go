@@ -59,9 +59,7 @@ func TestNoise(t *testing.T) {
 	if seen := tap.strangers(); len(seen) > 0 {
 		t.Errorf("a broker saw %d requests", len(seen))
 	}
-	if got := r.metric("connections"); got != 0 {
-		t.Errorf("%v connections are still counted", got)
-	}
+	eventually(t, time.Second, "no connection is counted", func() bool { return r.metric("connections") == 0 })
 }
 
 // A sender that drips bytes has the time of one frame, and not more with each byte.

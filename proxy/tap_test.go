@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -23,6 +24,15 @@ import (
 
 	"sluice/protocol"
 )
+
+// TestMain lets more tests run at once than there are processors: most of them wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // A tap sees what the gateway sends to a cluster, frame by frame.
 type tap struct {
