@@ -103,7 +103,9 @@ func (r PortRange) Port(node int32) (port, advertised int, ok bool) {
 	return r.FirstPort + i, r.AdvertisedFirstPort + i, true
 }
 
-// Tenant is who is held to limits and rules.
+// Tenant is who is held to limits and rules. What Allowed, AllowedSome and Everything
+// say is of the rules as written: that a tenant is only observed is the caller's
+// matter.
 type Tenant struct {
 	Name string
 	// Home is the slice that serves the tenant.

@@ -178,14 +178,20 @@ func TestProblemsAreCapped(t *testing.T) {
 
 func TestFileLimit(t *testing.T) {
 	p, _ := Load("testdata/good.yaml")
-	const need = 2*2000 + 2 + 32 + 1 + 3 + 2 + 100
-	if problems := p.fileLimitProblems(need); problems != nil {
+	if problems := p.fileLimitProblems(4000); problems != nil {
 		t.Errorf("enough: %v", problems)
 	}
-	problems := p.fileLimitProblems(need - 1)
-	want := "testdata/good.yaml:6:20: warning: max_connections: 2000 clients need about 4140 open files, the limit here is 4139 "
+	problems := p.fileLimitProblems(3999)
+	want := "testdata/good.yaml:6:20: warning: max_connections: 2000 clients need 4000 open files, two each, the limit here is 3999 "
 	if len(problems) != 1 || !strings.HasPrefix(problems.Error(), want) {
 		t.Errorf("%v", problems)
+	}
+	byDefault := mustParse(t, fileOf(`tenants: [{name: t, client_ids: ["*"], home: a, rules: [{allow: [ALL], everything: true}]}]`))
+	if problems := byDefault.fileLimitProblems(20000); problems != nil {
+		t.Errorf("the default with 20000: %v", problems)
+	}
+	if problems := byDefault.fileLimitProblems(19999); len(problems) != 1 || problems.Failed() {
+		t.Errorf("the default with 19999: %v", problems)
 	}
 	if problems := FileLimitProblems(p); problems.Failed() {
 		t.Errorf("not a warning: %v", problems)
@@ -294,12 +300,17 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte(flowFile))
+	f.Add([]byte("a: &x [*x, *.y, @z, ! q, ?r]\n? s: [[::1]:80]\n<<: *x\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, problems := Parse("f", data)
 		if (p == nil) != problems.Failed() {
 			t.Fatalf("policy nil: %t, problems:\n%v", p == nil, problems)
 		}
-		lines := 2 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r")
+		lines := 2
+		for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+			lines += strings.Count(string(data), lineBreak)
+		}
 		for _, problem := range problems {
 			if problem.File != "f" || problem.Line < 1 || problem.Line > lines || problem.Column < 1 || problem.Text == "" {
 				t.Errorf("no position: %+v", problem)

@@ -112,20 +112,23 @@ type ruleSet struct {
 }
 
 // Allowed reports whether the tenant may do op on the resource of that name: a
-// rule allows it and none denies it. It does not look at Observe.
+// rule allows it and none denies it. It does not look at Observe: to let through
+// what is only observed is the caller's matter.
 func (t *Tenant) Allowed(op protocol.Operation, r protocol.Resource, name string) bool {
 	return t.rules.allowed(op, r, name)
 }
 
 // AllowedSome reports whether there is a name on which the tenant may do op, as
 // far as can be told: an allow for it that no single deny covers
-// (Authorizer.authorizeByResourceType of Kafka).
+// (Authorizer.authorizeByResourceType of Kafka). As for Allowed, Observe is the
+// caller's matter.
 func (t *Tenant) AllowedSome(op protocol.Operation, r protocol.Resource) bool {
 	return known(op, r) && t.rules.tables[r].some&bit(op) != 0
 }
 
 // Everything reports whether the tenant may do everything, so that nothing needs
-// to be judged: it is allowed ALL on everything and denied nothing.
+// to be judged: it is allowed ALL on everything and denied nothing. As for Allowed,
+// Observe is the caller's matter: it makes no tenant one that may do everything.
 func (t *Tenant) Everything() bool { return t.rules.everything }
 
 // RulesID names what the tenant is held to: it is the same in two snapshots

@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
+	"io"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
 // maxDepth bounds how deep lists and mappings may nest; the file's syntax needs
-// six. The YAML parser recurses, so this is checked on the tokens, before it.
+// six. The library itself stops at 10,000.
 const maxDepth = 32
 
 // kind is what a YAML node is, as far as the file's syntax cares.
@@ -35,7 +31,6 @@ type node struct {
 	kind  kind
 	at    pos
 	text  string  // of a scalar
-	plain bool    // a scalar without quotes
 	items []*node // of a list
 	pairs []pair  // of a mapping, in file order, duplicates included
 }
@@ -56,20 +51,14 @@ func (r *reporter) readYAML(data []byte) (root *node) {
 			root = nil
 		}
 	}()
-	tokens := lexer.Tokenize(string(data))
-	if !r.acceptTokens(tokens) {
+	if at, ok := directive(data); ok {
+		r.errorf(at, "%s", needsQuotes('%'))
 		return nil
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		r.syntaxError(err, data)
+	y := &yamlReader{reporter: r, text: bytes.Clone(data), masked: make(map[pos]bool)}
+	bodies, ok := y.parse()
+	if !ok {
 		return nil
-	}
-	var bodies []ast.Node
-	for _, doc := range file.Docs {
-		if doc.Body != nil {
-			bodies = append(bodies, doc.Body)
-		}
 	}
 	if len(bodies) == 0 {
 		r.errorf(pos{1, 1}, "the file is empty")
@@ -78,137 +67,169 @@ func (r *reporter) readYAML(data []byte) (root *node) {
 	if len(bodies) > 1 {
 		r.errorf(placeOf(bodies[1]), "a second YAML document: the file is one document")
 	}
-	return r.convert(bodies[0])
+	y.cursor = cursor{text: y.text, at: pos{1, 1}}
+	if root = y.convert(bodies[0], 0); y.stop {
+		return nil
+	}
+	return root
 }
 
-// acceptTokens refuses, before the parser recurses into them, the parts of YAML
-// that the file does not use, and nesting without end.
-func (r *reporter) acceptTokens(tokens token.Tokens) bool {
-	ok := true
-	depth, line, entries := 0, 0, 0
-	for _, t := range tokens {
-		at := pos{t.Position.Line, t.Position.Column}
-		if at.line != line {
-			line, entries = at.line, 0
-		}
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			depth++
-		case token.SequenceEndType, token.MappingEndType:
-			depth--
-		case token.SequenceEntryType:
-			entries++
-		case token.AnchorType:
-			r.errorf(at, "YAML anchors are not supported: use defaults, or write it out; a value that begins with & needs quotes")
-			ok = false
-		case token.TagType:
-			r.errorf(at, "YAML tags are not supported; a value that begins with ! needs quotes")
-			ok = false
-		case token.MappingKeyType:
-			r.errorf(at, "a key or value that begins with ? needs quotes")
-			ok = false
-		case token.DirectiveType:
-			r.errorf(at, "YAML directives are not supported; a value that begins with %% needs quotes")
-			ok = false
-		}
-		if depth > maxDepth || entries > maxDepth {
-			r.errorf(at, "nested too deeply")
-			return false
-		}
-	}
-	return ok
+// yamlReader turns one text into a tree.
+type yamlReader struct {
+	*reporter
+	text   []byte       // with what y masks
+	masked map[pos]bool // what was reported and made a plain letter
+	cursor cursor       // in the text, for convert
+	stop   bool         // the tree holds what the file's syntax has no use for
 }
 
-// syntaxError reports what the parser says, with a hint at the two mistakes that
-// globs and patterns invite.
-func (r *reporter) syntaxError(err error, data []byte) {
-	at := pos{1, 1}
-	text := err.Error()
-	var syntax *yaml.SyntaxError
-	if errors.As(err, &syntax) {
-		text = syntax.Message
-		if t := syntax.Token; t != nil && t.Position != nil {
-			at = pos{t.Position.Line, t.Position.Column}
+// parse returns the bodies of the first two documents that have one. A value that
+// begins with a character that means something in YAML, as *.x, would end parsing:
+// it is reported and masked to find the next of them. As that begins anew each
+// time, all times together read no more than one file of the greatest size, and
+// find no more than what is shown.
+func (y *yamlReader) parse() (bodies []*yaml.Node, ok bool) {
+	for budget := maxFileSize; ; {
+		decoder := yaml.NewDecoder(bytes.NewReader(y.text))
+		bodies, err := decodeBodies(decoder)
+		if err == nil {
+			return bodies, true
+		}
+		at := y.errorPlace(decoder, err)
+		c := cursor{text: y.text, at: pos{1, 1}}
+		sign := c.seek(at)
+		if sign == 0 || !bytes.ContainsRune([]byte("*&!@`%"), rune(sign)) {
+			y.syntaxError(err, at, c)
+			return nil, false
+		}
+		y.errorf(at, "%s", needsQuotes(sign))
+		y.text[c.offset] = '_'
+		y.masked[at] = true
+		if budget -= len(y.text); budget < 0 || len(y.masked) > maxProblems {
+			return nil, false
 		}
 	}
-	hint := ""
-	if lines := strings.Split(string(data), "\n"); at.line >= 1 && at.line <= len(lines) {
-		line := lines[at.line-1]
-		for _, start := range []string{" *", "[*", ",*", ": {", ": @", ": `"} {
-			if strings.Contains(line, start) {
-				hint = `; a value that begins with * { @ or ` + "`" + ` needs quotes, as in "*.x"`
+}
+
+// decodeBodies reads up to two documents that are not empty.
+func decodeBodies(decoder *yaml.Decoder) ([]*yaml.Node, error) {
+	var bodies []*yaml.Node
+	for len(bodies) < 2 {
+		var doc yaml.Node
+		err := decoder.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, body := range doc.Content {
+			if body.Kind != yaml.ScalarNode || body.Value != "" || body.Style != 0 || body.Anchor != "" {
+				bodies = append(bodies, body)
 			}
 		}
 	}
-	r.errorf(at, "YAML: %s%s", text, hint)
+	return bodies, nil
 }
 
-// convert turns the library's tree into ours.
-func (r *reporter) convert(n ast.Node) *node {
-	switch n := n.(type) {
-	case nil:
-		return &node{kind: badKind, at: pos{1, 1}}
-	case *ast.NullNode:
-		return &node{kind: nullKind, at: placeOf(n)}
-	case *ast.LiteralNode:
-		return &node{kind: scalarKind, at: placeOf(n), text: n.Value.Value}
-	case *ast.MappingNode:
-		return r.convertPairs(n, n.Values)
-	case *ast.MappingValueNode:
-		return r.convertPairs(n, []*ast.MappingValueNode{n})
-	case *ast.SequenceNode:
-		list := &node{kind: listKind, at: placeOf(n)}
-		for _, item := range n.Values {
-			list.items = append(list.items, r.convert(item))
-		}
-		return list
-	case *ast.AliasNode:
-		r.errorf(placeOf(n), `a value that begins with * needs quotes, as in "*.x" (YAML aliases are not supported)`)
-		return &node{kind: badKind, at: placeOf(n)}
-	case ast.ScalarNode:
-		t := n.GetToken()
-		quoted := t.Type == token.DoubleQuoteType || t.Type == token.SingleQuoteType
-		return &node{kind: scalarKind, at: placeOf(n), text: t.Value, plain: !quoted}
+// convert turns the library's tree into ours. It never follows an alias, so the
+// tree is no larger than the text.
+func (y *yamlReader) convert(n *yaml.Node, depth int) *node {
+	out := &node{kind: badKind, at: placeOf(n)}
+	if y.stop && depth > maxDepth {
+		return out
 	}
-	r.errorf(placeOf(n), "YAML: a %s is not supported here", n.Type().YAMLName())
-	return &node{kind: badKind, at: placeOf(n)}
+	if depth > maxDepth {
+		y.refuse(out.at, "nested too deeply")
+		return out
+	}
+	if n.Anchor != "" {
+		y.refuse(out.at, needsQuotes('&'))
+	} else if n.Style&yaml.TaggedStyle != 0 || n.Kind == yaml.ScalarNode && y.cursor.seek(out.at) == '!' {
+		y.refuse(out.at, needsQuotes('!')) // of a lone ! the library says nothing
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		y.errorf(out.at, "%s", needsQuotes('*'))
+	case yaml.ScalarNode:
+		if y.masked[out.at] {
+			break
+		}
+		if out.kind = scalarKind; n.Style == 0 && n.ShortTag() == "!!null" {
+			out.kind = nullKind
+		}
+		out.text = n.Value
+	case yaml.SequenceNode:
+		out.kind = listKind
+		for _, item := range n.Content {
+			out.items = append(out.items, y.convert(item, depth+1))
+		}
+	case yaml.MappingNode:
+		out.kind = mappingKind
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			y.convertPair(out, n.Content[i], n.Content[i+1], depth)
+		}
+	}
+	return out
 }
 
-func (r *reporter) convertPairs(n ast.Node, values []*ast.MappingValueNode) *node {
-	m := &node{kind: mappingKind, at: placeOf(n)}
-	for _, v := range values {
-		if v.Key.IsMergeKey() {
-			r.errorf(placeOf(v.Key), "YAML merge keys are not supported: use defaults, or write it out")
-			continue
-		}
-		key := r.convert(v.Key)
-		if key.kind != scalarKind {
-			if key.kind != badKind {
-				r.errorf(key.at, "a key must be a word")
-			}
-			continue
-		}
-		m.pairs = append(m.pairs, pair{key, r.convert(v.Value)})
+// convertPair adds a key and its value to a mapping.
+func (y *yamlReader) convertPair(mapping *node, k, v *yaml.Node, depth int) {
+	if at, ok := y.cursor.questionMark(placeOf(k)); ok {
+		y.refuse(at, needsQuotes('?'))
 	}
-	return m
+	key := y.convert(k, depth+1)
+	value := y.convert(v, depth+1)
+	switch {
+	case k.Style == 0 && k.Value == "<<":
+		y.errorf(key.at, "YAML merge keys are not supported: use defaults, or write it out")
+	case key.kind == scalarKind:
+		mapping.pairs = append(mapping.pairs, pair{key, value})
+	case key.kind != badKind:
+		y.errorf(key.at, "a key must be a word")
+	}
 }
 
-// placeOf is where a node begins. A block mapping begins at its first key; the
-// library says at the first colon.
-func placeOf(n ast.Node) pos {
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		if !m.IsFlowStyle && len(m.Values) > 0 {
-			return placeOf(m.Values[0].Key)
+// refuse reports a part of YAML that the file does not use. What the rest of the
+// tree means is then anyone's guess.
+func (y *yamlReader) refuse(at pos, text string) {
+	y.errorf(at, "%s", text)
+	y.stop = true
+}
+
+// needsQuotes says what is wrong with an unquoted value that begins with sign.
+func needsQuotes(sign byte) string {
+	switch sign {
+	case '*':
+		return `a value that begins with * needs quotes, as in "*.x" (YAML aliases are not supported)`
+	case '&':
+		return "YAML anchors are not supported: use defaults, or write it out; a value that begins with & needs quotes"
+	case '!':
+		return "YAML tags are not supported; a value that begins with ! needs quotes"
+	case '%':
+		return "YAML directives are not supported; a value that begins with % needs quotes"
+	case '?':
+		return "a key or value that begins with ? needs quotes"
+	}
+	return fmt.Sprintf("a value that begins with %c needs quotes", sign)
+}
+
+// placeOf is where a node begins: a block mapping at its first key.
+func placeOf(n *yaml.Node) pos { return pos{n.Line, n.Column} }
+
+// directive finds the %YAML or %TAG that a document may begin with.
+func directive(data []byte) (pos, bool) {
+	line := 1
+	for text := range bytes.Lines(data) {
+		switch trimmed := bytes.TrimSpace(text); {
+		case text[0] == '%':
+			return pos{line, 1}, true
+		case len(trimmed) > 0 && trimmed[0] != '#':
+			return pos{}, false
 		}
-	case *ast.MappingValueNode:
-		return placeOf(m.Key)
+		line++
 	}
-	t := n.GetToken()
-	if t == nil || t.Position == nil {
-		return pos{1, 1}
-	}
-	return pos{t.Position.Line, t.Position.Column}
+	return pos{}, false
 }
 
 func firstInvalidUTF8(data []byte) (pos, bool) {
