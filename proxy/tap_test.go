@@ -128,6 +128,18 @@ func (t *tap) connections(clientID string) (all []*tapped) {
 	return all
 }
 
+// dropped are the connections over which clients asked something, and that ended.
+func (t *tap) dropped() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.conns {
+		if len(c.sent) > 0 && c.sent[0].ClientID != "sluice" && c.closed {
+			n++
+		}
+	}
+	return n
+}
+
 // strangers are the requests of all clients but the gateway's own.
 func (t *tap) strangers() (all []seen) {
 	t.mu.Lock()
