@@ -45,8 +45,8 @@ type Gateway struct {
 	log     syncBuffer
 }
 
-// slices are the names of the slices, in the order of the brokers.
-var slices = []string{"orders", "clicks"}
+// sliceNames are those of the slices, in the order of the brokers.
+var sliceNames = []string{"orders", "clicks"}
 
 var build struct {
 	sync.Once
@@ -111,12 +111,12 @@ func (g *Gateway) Write(settings, tenants string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "admin:\n  address: %s\n  pprof: true\ngateway: {%s}\nclient_ids:\n  pattern: \"{team}.{app}\"\n  unmatched: refuse\nslices:\n", g.Admin, settings)
 	for i, k := range g.brokers {
-		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", slices[i], i, k.Address)
+		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", sliceNames[i], i, k.Address)
 	}
 	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n    broker_ports:\n", g.Address)
 	for i := range g.brokers {
 		at := g.ports + 2 + 4*i
-		fmt.Fprintf(&b, "      %s: {nodes: 1-4, ports: %d-%d}\n", slices[i], at, at+3)
+		fmt.Fprintf(&b, "      %s: {nodes: 1-4, ports: %d-%d}\n", sliceNames[i], at, at+3)
 	}
 	b.WriteString(tenants)
 	if err := os.WriteFile(g.Path, []byte(b.String()), 0o600); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"sluice/proxy"
 	"sluice/proxy/policy"
@@ -79,7 +80,11 @@ func run(ctx context.Context, path string) error {
 	if p == nil {
 		return errTold
 	}
-	log, err := zap.NewProduction(zap.WithCaller(false), zap.AddStacktrace(zap.FatalLevel))
+	config := zap.NewProductionConfig()
+	config.Sampling = nil // each connection that ends for a reason has its line
+	config.DisableCaller, config.DisableStacktrace = true, true
+	config.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	log, err := config.Build()
 	if err != nil {
 		return fmt.Errorf("cannot log: %w", err)
 	}
@@ -106,7 +111,7 @@ func run(ctx context.Context, path string) error {
 		select {
 		case s := <-signals:
 			if s == syscall.SIGHUP {
-				gateway.Reload()
+				_ = gateway.Reload() // it has told of its problems
 				continue
 			}
 			return drain(gateway, signals, log)
