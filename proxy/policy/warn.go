@@ -148,8 +148,8 @@ func (c *compiler) warnLimits(s *tenantSource) {
 				each, formatSize(need), formatSize(rate), formatSize(held), formatDuration(g.MaxThrottle), t.Name)
 		}
 	}
-	if m := s.limits.limits[ControllerMutationRate]; m.own && m.value > 0 && !t.Everything() {
-		c.warnf(m.at, "controller_mutation_rate has no effect: only tenants with {allow: [ALL], everything: true} and no deny (defaults.rules too) are offered the APIs that create and delete partitions")
+	if m := s.limits.limits[ControllerMutationRate]; m.own && m.value > 0 && !t.AllowedSome(protocol.OpCreate, protocol.Topic) {
+		c.warnf(m.at, "controller_mutation_rate has no effect: tenant %s may CREATE no topic", t.Name)
 	}
 	for l := Limit(0); l <= connectionsLimit; l++ {
 		one, whole := s.perClientID.limits[l], s.limits.limits[l]
