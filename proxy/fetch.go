@@ -61,8 +61,14 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 		return
 	}
 	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.tenant.RulesID()) {
-		q.refused, q.local, q.reset = protocol.FetchSessionNotFound(req.Version), true, true
-		return
+		if req.SessionEpoch > 0 {
+			q.refused, q.local, q.reset = protocol.FetchSessionNotFound(req.Version), true, true
+			return
+		}
+		// A full fetch only says with the id which session it gives up: franz-go does,
+		// on a new connection. That one is not for this connection to end; the fetch
+		// itself is fine, and error 70 to it would never stop.
+		req.SessionID, q.changed = 0, true
 	}
 	if !judged && !protocol.IsFollowerFetch(req) {
 		return

@@ -123,9 +123,19 @@ func TestFetchSessions(t *testing.T) {
 	if got := foreign.ask(incremental(session, 2)).(*kmsg.FetchResponse); got.ErrorCode != 70 || len(got.Topics) != 0 {
 		t.Errorf("a foreign session: error %d, %d topics", got.ErrorCode, len(got.Topics))
 	}
-	sessionFetch(t, foreign, "payments.a")
+	// A full fetch that gives up a session of another connection begins anew, and
+	// does not end that session.
+	for epoch, opens := range map[int32]bool{0: true, -1: false} {
+		got := foreign.ask(incremental(session, epoch, "payments.a")).(*kmsg.FetchResponse)
+		if got.ErrorCode != 0 || len(got.Topics) != 1 || got.SessionID == session || (got.SessionID != 0) != opens {
+			t.Errorf("a full fetch, epoch %d: error %d, %d topics, session %d", epoch, got.ErrorCode, len(got.Topics), got.SessionID)
+		}
+	}
+	if got := mine.ask(incremental(session, 2)).(*kmsg.FetchResponse); got.ErrorCode != 0 || got.SessionID != session {
+		t.Errorf("the session after that: error %d, session %d", got.ErrorCode, got.SessionID)
+	}
 	// A denied topic added to a session: 70, then a full fetch without one.
-	if got := mine.ask(incremental(session, 2, "other")).(*kmsg.FetchResponse); got.ErrorCode != 70 {
+	if got := mine.ask(incremental(session, 3, "other")).(*kmsg.FetchResponse); got.ErrorCode != 70 {
 		t.Errorf("a denied topic in a session: error %d", got.ErrorCode)
 	}
 	full := fetchReq(11, 0, "payments.a", "other")
