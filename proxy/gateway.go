@@ -135,6 +135,7 @@ func (g *Gateway) accept(p *port, client net.Conn) {
 	c := &conn{gw: g, port: p, client: client, in: newWire(client), pairs: newPairs()}
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	c.watch.start()
+	g.metrics.accepted.WithLabelValues(p.at.Load().listener).Inc()
 	g.mu.Lock()
 	open := len(g.conns)
 	if g.draining.Load() || open >= g.settings.MaxConnections+g.settings.MaxConnections/10+1 {

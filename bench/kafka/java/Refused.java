@@ -15,8 +15,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
  *
  * <pre>
  * --bootstrap HOST:PORT   --client-id ID
- * --kind K                producer, consumer (classic), consumer-next (KIP-848), share, admin, admin-create
- * --topic T, --group G    (t, g)
+ * --kind K                producer, txn, consumer (classic), consumer-next (KIP-848), share, admin, admin-create
+ * --topic T, --group G    (t, g); G is the transactional id of kind txn
  * --seconds S             how long to go on (20)
  * --tries N               stop earlier, after so many tries that passed or failed (no limit)
  * --recreate true         a new client for every try (one client throughout)
@@ -91,6 +91,7 @@ public final class Refused {
         String topic = flags.get("topic", "t");
         switch (flags.need("kind")) {
             case "producer" -> produce(topic);
+            case "txn" -> initTransactions();
             case "consumer" -> {
                 return consume(topic, "classic");
             }
@@ -111,6 +112,15 @@ public final class Refused {
     private void produce(String topic) throws Exception {
         if (client == null) client = new KafkaProducer<>(flags.properties(0), new StringSerializer(), new StringSerializer());
         ((KafkaProducer<String, String>) client).send(new ProducerRecord<>(topic, "x")).get(left(), TimeUnit.MILLISECONDS);
+    }
+
+    @SuppressWarnings("unchecked")
+    private void initTransactions() {
+        if (client == null) {
+            client = new KafkaProducer<>(flags.properties(0, "transactional.id", flags.get("group", "g")),
+                    new StringSerializer(), new StringSerializer());
+        }
+        ((KafkaProducer<String, String>) client).initTransactions();
     }
 
     @SuppressWarnings("unchecked")

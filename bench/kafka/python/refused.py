@@ -1,6 +1,6 @@
 """A librdkafka client that is refused and tries again once a second: python refused.py --bootstrap HOST:PORT --kind K
 
---kind producer|consumer|admin  --client-id ID  --topic T (t)  --group G (g)  --seconds S (20)  --prop key=value
+--kind producer|consumer|admin|admin-create  --client-id ID  --topic T (t)  --group G (g)  --seconds S (20)  --prop key=value
 --tries N stop earlier, after so many tries that passed or failed (0: no limit)
 
 Events: try (number, error, message; error is "none" when it passed, "waiting" when there was neither an
@@ -13,7 +13,7 @@ import sys
 import time
 
 from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import common
 
@@ -55,9 +55,19 @@ def admin(f, config, left):
     return attempt
 
 
+def create(f, config, left):
+    client = AdminClient(config)
+
+    def attempt():
+        client.create_topics([NewTopic(f["topic"], 1, 1)], request_timeout=left())[f["topic"]].result()
+        return True
+
+    return attempt
+
+
 def main():
     f, config = common.flags(sys.argv[1:], kind=None, topic="t", group="g", tries="0")
-    kinds = {"producer": producer, "consumer": consumer, "admin": admin}
+    kinds = {"producer": producer, "consumer": consumer, "admin": admin, "admin-create": create}
     if f["kind"] not in kinds:
         common.usage(f"--kind {f['kind']}: not one of {sorted(kinds)}")
     seconds = float(f["seconds"])
