@@ -29,6 +29,8 @@ type Options struct {
 	RefreshEvery time.Duration // how often a slice's topology is read; 30 s
 	// Listen opens the ports; net.Listen if nil.
 	Listen func(network, address string) (net.Listener, error)
+	// Dial opens every connection to a broker; a net.Dialer if nil.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Gateway is one running instance.

@@ -103,6 +103,7 @@ func (g *Gateway) apply(p *policy.Policy) error {
 		} else {
 			next.slices[s.Name] = slice.Open(slice.Options{
 				Name: s.Name, Slot: s.Slot, BootstrapServers: s.BootstrapServers, Log: g.log, RefreshEvery: g.options.RefreshEvery,
+				Dial: g.options.Dial,
 			})
 		}
 		for _, l := range p.Listeners {
