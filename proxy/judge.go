@@ -10,7 +10,7 @@ import (
 )
 
 // topicNameTimeout bounds how long a request waits for the name of a topic id that
-// is not known yet.
+// is not known yet, and for the names of all topics.
 const topicNameTimeout = 5 * time.Second
 
 // judge answers for one connection under one snapshot what its tenant may do. It
@@ -55,4 +55,10 @@ func (j *judge) TopicName(id [16]byte) (string, bool) {
 	return j.slice.TopicName(ctx, id)
 }
 
-func (j *judge) TopicNames() []string { return j.slice.TopicNames() }
+// TopicNames is asked for rarely, where a topic made a moment ago must not be missed:
+// one that a regular expression matches, or one that is to be listed.
+func (j *judge) TopicNames() []string {
+	ctx, cancel := context.WithTimeout(j.ctx, topicNameTimeout)
+	defer cancel()
+	return j.slice.FreshTopicNames(ctx)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,34 @@ func TestTopicName(t *testing.T) {
 		}
 		if name, ok := s.TopicName(t.Context(), first); ok {
 			t.Errorf("the id of the deleted topic is still %q", name)
+		}
+	})
+}
+
+func TestFreshTopicNames(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		s := c.open(t)
+		synctest.Wait()
+		s.FreshTopicNames(t.Context())
+		if n := c.metadata.Load(); n != 1 {
+			t.Errorf("names of this very moment cost %d more Metadata requests", n-1)
+		}
+		if err := c.CreateTopic("new", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(demandGap)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if names := s.FreshTopicNames(context.Background()); !slices.Contains(names, "new") {
+					t.Errorf("a second later the names are %v", names)
+				}
+			})
+		}
+		wg.Wait()
+		if n := c.metadata.Load(); n > 3 {
+			t.Errorf("100 who ask at once cost %d Metadata requests, want 1 or 2", n-1)
 		}
 	})
 }

@@ -2,9 +2,11 @@ package slice
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -85,6 +87,16 @@ func (s *Slice) NodeIDs() []int32 { return s.topology.Load().nodes }
 // TopicNames are the names of all topics of the last topology, internal ones
 // too, in order.
 func (s *Slice) TopicNames() []string { return s.topology.Load().topics }
+
+// FreshTopicNames is [Slice.TopicNames] as it was at most a second ago: an older one
+// costs a refresh, shared with all who wait for one. While the cluster does not
+// answer, and when ctx ends first, it is that of the last topology.
+func (s *Slice) FreshTopicNames(ctx context.Context) []string {
+	if h := s.health.Load(); h.Reachable && time.Since(h.LastSuccess) >= demandGap {
+		_ = s.refreshed(ctx) // if it fails, the last topology is the best there is
+	}
+	return s.TopicNames()
+}
 
 // Partitions is how many partitions the topic has in the last topology; 0 if
 // it is not there.
