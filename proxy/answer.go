@@ -257,7 +257,7 @@ func (c *conn) readAnswer(p *pending, size int) (frame, error) {
 		}
 		return frame{bytes: b[:size], release: func() { c.up.use(size) }}, nil
 	}
-	free, err := c.gw.budget.reserve(c.ctx, p.counters.tenant, int64(size))
+	free, err := c.gw.budget.frames.reserve(c.ctx, p.counters.tenant, int64(size))
 	if err != nil {
 		return frame{}, &closing{reason: reasonTooLarge, text: "the broker's answer: " + err.Error()}
 	}

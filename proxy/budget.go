@@ -8,48 +8,64 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// errTooLarge: a frame that must be held whole exceeds a tenant's share of max_buffered.
-var errTooLarge = errors.New("the frame must be held whole and is larger than a quarter of gateway.max_buffered")
+// These exceed a tenant's share of max_buffered.
+var (
+	errTooLarge = errors.New("the frame must be held whole and is larger than a quarter of gateway.max_buffered")
+	errTooMuch  = errors.New("the request must be decoded and takes more memory for it than a quarter of gateway.max_buffered")
+)
 
-// budget bounds the memory of frames that are held, in all and for each tenant
-// (a quarter of the whole), so that no tenant can starve the others of it. Who
-// finds it used up waits, and its socket with it.
+// budget bounds the memory of what is held: frames, and what requests are decoded
+// to. Each has the whole of max_buffered: a frame is held while it waits to be
+// decoded, and were that memory the same, those who hold frames would wait for one
+// another forever.
 type budget struct {
-	max int64
-	all *semaphore.Weighted
+	frames, decoded *memory
+}
+
+func newBudget(max int64) *budget {
+	return &budget{frames: newMemory(max, errTooLarge), decoded: newMemory(max, errTooMuch)}
+}
+
+// memory bounds some bytes, in all and for each tenant (a quarter of the whole), so
+// that no tenant can starve the others of it. Who finds it used up waits, and its
+// socket with it.
+type memory struct {
+	max     int64
+	tooMuch error // what is more than a tenant's share
+	all     *semaphore.Weighted
 
 	mu      sync.Mutex
 	tenants map[string]*semaphore.Weighted
 }
 
-func newBudget(max int64) *budget {
-	return &budget{max: max, all: semaphore.NewWeighted(max), tenants: map[string]*semaphore.Weighted{}}
+func newMemory(max int64, tooMuch error) *memory {
+	return &memory{max: max, tooMuch: tooMuch, all: semaphore.NewWeighted(max), tenants: map[string]*semaphore.Weighted{}}
 }
 
-func (b *budget) tenant(name string) *semaphore.Weighted {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.tenants[name]
+func (m *memory) tenant(name string) *semaphore.Weighted {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.tenants[name]
 	if s == nil {
-		s = semaphore.NewWeighted(b.max / 4)
-		b.tenants[name] = s
+		s = semaphore.NewWeighted(m.max / 4)
+		m.tenants[name] = s
 	}
 	return s
 }
 
 // reserve waits until n bytes are free for the tenant and returns how to give
-// them back. errTooLarge if they never can be; ctx's error if it ends first.
-func (b *budget) reserve(ctx context.Context, tenant string, n int64) (release func(), err error) {
-	if n > b.max/4 {
-		return nil, errTooLarge
+// them back. tooMuch if they never can be; ctx's error if it ends first.
+func (m *memory) reserve(ctx context.Context, tenant string, n int64) (release func(), err error) {
+	if n > m.max/4 {
+		return nil, m.tooMuch
 	}
-	share := b.tenant(tenant)
+	share := m.tenant(tenant)
 	if err := share.Acquire(ctx, n); err != nil {
 		return nil, err
 	}
-	if err := b.all.Acquire(ctx, n); err != nil {
+	if err := m.all.Acquire(ctx, n); err != nil {
 		share.Release(n)
 		return nil, err
 	}
-	return func() { b.all.Release(n); share.Release(n) }, nil
+	return func() { m.all.Release(n); share.Release(n) }, nil
 }

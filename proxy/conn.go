@@ -54,6 +54,7 @@ type conn struct {
 	software  string // client_software_name, once told
 
 	header   protocol.Header // of the request being served
+	decoded  func()          // gives back the memory of what it was decoded to; nil if none is reserved
 	refusals int             // answers in a row in which all was refused: the penalty
 	walk     protocol.ProduceWalk
 	out      []byte // scratch for what is encoded anew
@@ -81,6 +82,7 @@ func (c *conn) serve() {
 // request is the life of a request. Each line is a stage; any may answer early or
 // end the connection, none may skip ahead.
 func (c *conn) request(h *protocol.Header) error {
+	defer c.freeDecoded()
 	if err := c.identify(h); err != nil { // the tenant, under one snapshot of the policy
 		return err
 	}

@@ -70,7 +70,7 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 	q := &query{header: *h, api: api, frame: f.bytes}
 	var req *kmsg.ApiVersionsRequest
 	if api.Knows(h.Version) {
-		decoded, err := decode(q)
+		decoded, err := c.decode(q)
 		if err != nil {
 			return err
 		}

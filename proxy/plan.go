@@ -30,22 +30,22 @@ func (c *conn) plan(q *query) error {
 	if !c.mustDecode(q.api) {
 		return nil
 	}
-	req, err := decode(q)
-	if err != nil {
-		return err
-	}
-	q.req = req
 	judged := q.api.Split != nil && !c.tenant.Everything()
 	if judged && c.tenant.Observe {
 		// Counted, then forgotten: another copy is judged, and what the broker gets
 		// is what the client sent.
-		copied, err := decode(q)
+		copied, err := c.decode(q)
 		if err != nil {
 			return err
 		}
 		q.api.Split(copied, c.asking)
 		judged = false
 	}
+	req, err := c.decode(q)
+	if err != nil {
+		return err
+	}
+	q.req = req
 	if q.header.Key == protocol.KeyFetch {
 		c.planFetch(q, req.(*kmsg.FetchRequest), judged)
 		return nil
@@ -79,14 +79,41 @@ func (c *conn) mustDecode(a *protocol.API) bool {
 	return (protocol.Mutates(a.Key) || a.Key == protocol.KeyMetadata) && c.account.Limited(limitMutations)
 }
 
-func decode(q *query) (kmsg.Request, error) {
+// decodeFree is what a request may decode to beyond the size of its frame without
+// reserving it: all but a few stay far below.
+const decodeFree = 1 << 20
+
+// decode decodes a request, once it is known that its bytes hold what they claim
+// and there is memory for it. It gives back the memory of what was decoded before,
+// which must not be used any more; that of the last goes with the request.
+func (c *conn) decode(q *query) (kmsg.Request, error) {
+	c.freeDecoded()
+	body := q.frame[q.header.Body:]
+	size, err := protocol.CheckRequest(q.header.Key, q.header.Version, body)
+	if err != nil {
+		return nil, malformed(q.api.Name, err)
+	}
+	if len(q.frame) > wireBuffer {
+		size -= len(q.frame) // reserved when it was read
+	}
+	if size > decodeFree {
+		if c.decoded, err = c.reserve(c.gw.budget.decoded, int64(size)); err != nil {
+			return nil, err
+		}
+	}
 	req := kmsg.RequestForKey(q.header.Key)
 	req.SetVersion(q.header.Version)
-	if err := req.ReadFrom(q.frame[q.header.Body:]); err != nil {
-		return nil, &closing{reason: reasonMalformed, hold: true,
-			text: q.api.Name + " version " + itoa(int(q.header.Version)) + " cannot be decoded: " + err.Error()}
+	if err := req.ReadFrom(body); err != nil {
+		return nil, malformed(q.api.Name, err)
 	}
 	return req, nil
+}
+
+func (c *conn) freeDecoded() {
+	if c.decoded != nil {
+		c.decoded()
+		c.decoded = nil
+	}
 }
 
 // readFrame reads a whole request. One that does not fit the read buffer waits
@@ -100,7 +127,7 @@ func (c *conn) readFrame(h *protocol.Header) (frame, error) {
 		}
 		return frame{bytes: b[:size], release: func() { c.in.use(size) }}, nil
 	}
-	free, err := c.reserve(int64(size))
+	free, err := c.reserve(c.gw.budget.frames, int64(size))
 	if err != nil {
 		return frame{}, err
 	}
@@ -118,11 +145,11 @@ type frame struct {
 	release func()
 }
 
-// reserve waits for n bytes of the memory for held frames.
-func (c *conn) reserve(n int64) (func(), error) {
+// reserve waits for n bytes of the memory for held frames, or for decoded ones.
+func (c *conn) reserve(m *memory, n int64) (func(), error) {
 	c.watch.ours()
 	defer c.watch.theirs()
-	free, err := c.gw.budget.reserve(c.ctx, name(c.tenant), n)
+	free, err := m.reserve(c.ctx, name(c.tenant), n)
 	if err != nil {
 		return nil, &closing{reason: reasonTooLarge, hold: true, text: err.Error()}
 	}

@@ -88,7 +88,7 @@ func (c *conn) mayProduce() bool {
 // and no longer unless something in it is refused.
 func (c *conn) produceMany(h *protocol.Header, api *protocol.API, pos int) error {
 	size := 4 + int(h.Size)
-	free, err := c.reserve(int64(size))
+	free, err := c.reserve(c.gw.budget.frames, int64(size))
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 		}
 	}
 	q := &query{header: *h, api: api, frame: held}
-	req, err := decode(q)
+	req, err := c.decode(q)
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 			return err
 		}
 		q.frame = f.bytes
-		q.req, err = decode(q)
+		q.req, err = c.decode(q)
 		f.release()
 		if err != nil {
 			return err
