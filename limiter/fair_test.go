@@ -29,8 +29,10 @@ func noisy(s *sim, l *Limiter, tenant string, connections int, frame float64) *m
 // steady starts one connection that sends frame after frame at a rate.
 func steady(s *sim, l *Limiter, tenant string, rate, frame float64) *meter {
 	m := &meter{}
-	p := &producer{sim: s, account: l.Account(s.now, "s", tenant, "steady"), meter: m, frame: frame, inFlight: 1,
-		pause: time.Duration(frame / rate * float64(time.Second))}
+	p := &producer{
+		sim: s, account: l.Account(s.now, "s", tenant, "steady"), meter: m, frame: frame, inFlight: 1,
+		pause: time.Duration(frame / rate * float64(time.Second)),
+	}
 	s.after(0, p.start)
 	return m
 }
@@ -116,8 +118,10 @@ func TestTwoNoisyTenants(t *testing.T) {
 	fetch := func(tenant string, connections int, stop time.Duration) *meter {
 		m := &meter{}
 		for i := range connections {
-			c := &consumer{sim: s, account: l.Account(epoch, "s", tenant, fmt.Sprint(i)), meter: m, batch: 16 * kib, rtt: 2 * time.Millisecond,
-				idle: func() bool { return s.now.Sub(epoch) > stop }}
+			c := &consumer{
+				sim: s, account: l.Account(epoch, "s", tenant, fmt.Sprint(i)), meter: m, batch: 16 * kib, rtt: 2 * time.Millisecond,
+				idle: func() bool { return s.now.Sub(epoch) > stop },
+			}
 			s.after(time.Duration(i)*time.Millisecond, c.next)
 		}
 		return m

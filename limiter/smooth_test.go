@@ -17,8 +17,10 @@ func TestProduceIsSmooth(t *testing.T) {
 				t.Run(fmt.Sprintf("%d connections %.0f KiB %d in flight", connections, frame/kib, inFlight), func(t *testing.T) {
 					s, l, m := newSim(), tenantOnly(rate), &meter{}
 					for i := range connections {
-						p := &producer{sim: s, account: l.Account(epoch, "s", "t", fmt.Sprint(i)), meter: m,
-							frame: frame, inFlight: inFlight, rtt: 2 * time.Millisecond}
+						p := &producer{
+							sim: s, account: l.Account(epoch, "s", "t", fmt.Sprint(i)), meter: m,
+							frame: frame, inFlight: inFlight, rtt: 2 * time.Millisecond,
+						}
 						s.after(time.Duration(i)*137*time.Microsecond, p.start)
 					}
 					s.run(30 * time.Second)
@@ -101,8 +103,10 @@ func TestIdleLongPollsWakeUp(t *testing.T) {
 		t.Run(fmt.Sprint(connections), func(t *testing.T) {
 			s, l, m := newSim(), tenantOnly(rate), &meter{}
 			for i := range connections {
-				c := &consumer{sim: s, account: l.Account(epoch, "s", "t", fmt.Sprint(i)), meter: m, batch: 1000, rtt: 2 * time.Millisecond,
-					idle: func() bool { return s.now.Before(epoch.Add(10 * time.Second)) }}
+				c := &consumer{
+					sim: s, account: l.Account(epoch, "s", "t", fmt.Sprint(i)), meter: m, batch: 1000, rtt: 2 * time.Millisecond,
+					idle: func() bool { return s.now.Before(epoch.Add(10 * time.Second)) },
+				}
 				s.after(time.Duration(i)*137*time.Microsecond, c.next)
 			}
 			s.run(40 * time.Second)

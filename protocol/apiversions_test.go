@@ -126,8 +126,16 @@ func TestApiVersionsSoftware(t *testing.T) {
 		name, version string
 		ok            bool
 	}{
-		{"apache-kafka-java", "4.3.1", true}, {"a", "1", true}, {"confluent-kafka-python", "2.16.1-librdkafka-2.16.0", true},
-		{"bad name!", "1", false}, {"a", "", false}, {"", "1", false}, {"-a", "1", false}, {"a", "1.", false}, {"a\n", "1", false}, {"ä", "1", false},
+		{"apache-kafka-java", "4.3.1", true},
+		{"a", "1", true},
+		{"confluent-kafka-python", "2.16.1-librdkafka-2.16.0", true},
+		{"bad name!", "1", false},
+		{"a", "", false},
+		{"", "1", false},
+		{"-a", "1", false},
+		{"a", "1.", false},
+		{"a\n", "1", false},
+		{"ä", "1", false},
 	} {
 		for version := int16(0); version <= 4; version++ {
 			resp := AnswerApiVersions(version, &kmsg.ApiVersionsRequest{ClientSoftwareName: c.name, ClientSoftwareVersion: c.version}, &v, false)

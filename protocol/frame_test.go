@@ -229,10 +229,22 @@ func TestThrottleOffsetExamples(t *testing.T) {
 		offset       int
 		ok           bool
 	}{
-		{0, 9, 0, false}, {1, 0, 0, false}, {1, 1, 8, true}, {1, 12, 9, true},
-		{3, 2, 0, false}, {3, 3, 8, true}, {3, 9, 9, true}, {17, 1, 0, false}, {18, 3, 0, false},
-		{39, 1, 18, true}, {40, 2, 19, true}, {41, 2, 0, false}, {47, 0, 10, true}, {55, 0, 0, false},
-		{68, 0, 9, true}, {1, 99, 0, false},
+		{0, 9, 0, false},
+		{1, 0, 0, false},
+		{1, 1, 8, true},
+		{1, 12, 9, true},
+		{3, 2, 0, false},
+		{3, 3, 8, true},
+		{3, 9, 9, true},
+		{17, 1, 0, false},
+		{18, 3, 0, false},
+		{39, 1, 18, true},
+		{40, 2, 19, true},
+		{41, 2, 0, false},
+		{47, 0, 10, true},
+		{55, 0, 0, false},
+		{68, 0, 9, true},
+		{1, 99, 0, false},
 	} {
 		if at, ok := ThrottleOffset(tc.key, tc.version); at != tc.offset || ok != tc.ok {
 			t.Errorf("%d v%d: %d, %v", tc.key, tc.version, at, ok)

@@ -200,8 +200,10 @@ func (c *conn) identify(h *protocol.Header) error {
 		c.named = true
 		return c.admit(tenant)
 	case name(tenant) != name(first):
-		return &closing{reason: reasonOtherTenant, hold: true,
-			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection"}
+		return &closing{
+			reason: reasonOtherTenant, hold: true,
+			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection",
+		}
 	case tenant != nil && c.up != nil && snap.slices[tenant.Home.Name] != c.upTo:
 		return errMoved
 	}

@@ -62,6 +62,7 @@ func (c *conn) walkTo(pos int, until protocol.ProduceEvent) (int, error) {
 			if _, err := c.in.peek(len(b) + 1); err != nil {
 				return pos, err
 			}
+		default: // on the way
 		}
 	}
 }
@@ -110,6 +111,7 @@ func (c *conn) produceMany(h *protocol.Header, api *protocol.API, pos int) error
 			}
 		case protocol.ProduceDone:
 			seen = c.walk.Topics
+		default: // on the way
 		}
 	}
 	if !may {

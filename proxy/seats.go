@@ -22,8 +22,9 @@ func (p place) level() limiter.Level {
 		return limiter.ClientID
 	case placeSlice:
 		return limiter.Slice
+	default:
+		return limiter.Tenant
 	}
-	return limiter.Tenant
 }
 
 // seat is one connection's place among those that are counted.
@@ -67,9 +68,9 @@ func down[K comparable](m map[K]int, k K) {
 	}
 }
 
-// over says which limit on connections the seat, already taken, exceeds; "" if none.
-func (s *seats) over(at *seat, snap *snapshot) place {
-	t := snap.policy.Tenant(at.tenant)
+// over says which limit on connections the seat of that tenant, already taken,
+// exceeds; "" if none.
+func (s *seats) over(at *seat, t *policy.Tenant) place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -301,8 +301,10 @@ func javaAdmin(t *testing.T, s *side) {
 	compare := func(clientID, calls, more string, flags ...string) (beyond []kafka.Event) {
 		t.Helper()
 		run := func(do, address, clientID string, node int32) kafka.Result {
-			return s.broker.Jars.Program(t.Context(), "Admin", append([]string{"--bootstrap", address, "--client-id", clientID,
-				"--do", do, "--broker", strconv.Itoa(int(node))}, flags...)...).Wait()
+			return s.broker.Jars.Program(t.Context(), "Admin", append([]string{
+				"--bootstrap", address, "--client-id", clientID,
+				"--do", do, "--broker", strconv.Itoa(int(node)),
+			}, flags...)...).Wait()
 		}
 		through := s.clean(t, "Admin", run(calls+","+more, s.g.Address, clientID, id))
 		direct := s.clean(t, "Admin", run(calls, s.broker.Address, "", s.broker.NodeID), s.broker)

@@ -58,7 +58,7 @@ var build struct {
 func executable(tb testing.TB) string {
 	tb.Helper()
 	build.Do(func() {
-		dir, err := os.MkdirTemp("", "sluice-bench-")
+		dir, err := os.MkdirTemp("", "sluice-bench-") //nolint:usetesting // it outlives the test that is first to want it
 		if err != nil {
 			build.err = err
 			return
@@ -162,7 +162,7 @@ func (g *Gateway) Get(path string) (status int, body string, err error) {
 }
 
 // Metric is the sum of a metric over all series with these labels, given as
-// name, value, name, value …
+// pairs of name and value.
 func (g *Gateway) Metric(name string, labels ...string) float64 {
 	g.tb.Helper()
 	_, body, err := g.Get("/metrics")

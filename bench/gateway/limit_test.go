@@ -43,8 +43,10 @@ func TestHeld(t *testing.T) {
 	g := Start(t, "", heldTenants, k)
 	produce := func(t *testing.T, id string, flags ...string) kafka.Result {
 		t.Helper()
-		r := k.Jars.Program(t.Context(), "Produce", append([]string{"--bootstrap", g.Address, "--client-id", id,
-			"--topics", strings.Join(heldTopics, ",")}, flags...)...).Wait()
+		r := k.Jars.Program(t.Context(), "Produce", append([]string{
+			"--bootstrap", g.Address, "--client-id", id,
+			"--topics", strings.Join(heldTopics, ","),
+		}, flags...)...).Wait()
 		if r.Err != nil || len(r.Find("error")) > 0 {
 			t.Fatalf("%s", r)
 		}

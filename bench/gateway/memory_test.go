@@ -78,7 +78,7 @@ func TestMemory(t *testing.T) {
 
 // noise is one of the things that come to any open port.
 func noise(address string, i int) {
-	c, err := net.Dial("tcp", address) //nolint:noctx // it is noise
+	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return
 	}

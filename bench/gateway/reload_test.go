@@ -30,7 +30,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		"--topics", strings.Join(heldTopics, ","), "--seconds", "30")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	load := newLoad(t, ctx, g)
+	load := newLoad(ctx, t, g)
 	time.Sleep(6 * time.Second) // all are connected, the burst is spent
 	refused := func() float64 { return g.Metric("sluice_refused_connections_total") }
 	before, opened, began := refused(), load.connections.Load(), time.Now()
@@ -85,7 +85,7 @@ func (l *load) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn
 	}
 }
 
-func newLoad(t *testing.T, ctx context.Context, g *Gateway) *load {
+func newLoad(ctx context.Context, t *testing.T, g *Gateway) *load {
 	t.Helper()
 	l := &load{}
 	client := func(id string, opts ...kgo.Opt) *kgo.Client {

@@ -301,8 +301,10 @@ func directRefused(t *testing.T, b *Broker) {
 		"admin-create":  {"--topic", "denied"},
 		"admin":         {},
 	} {
-		running[kind] = b.Jars.Program(t.Context(), "Refused", append([]string{"--bootstrap", b.Address, "--client-id",
-			"team.refused.test", "--kind", kind, "--seconds", "30", "--tries", "2"}, args...)...)
+		running[kind] = b.Jars.Program(t.Context(), "Refused", append([]string{
+			"--bootstrap", b.Address, "--client-id",
+			"team.refused.test", "--kind", kind, "--seconds", "30", "--tries", "2",
+		}, args...)...)
 	}
 	for kind, want := range map[string]string{
 		"producer":      "TopicAuthorizationException",

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -128,7 +129,7 @@ func parseBool(s string) (bool, error) {
 
 func parseText(s string) (string, error) {
 	if s == "" {
-		return "", fmt.Errorf("must not be empty")
+		return "", errors.New("must not be empty")
 	}
 	return s, nil
 }

@@ -19,7 +19,8 @@ tenants:
 `
 
 func TestIdentify(t *testing.T) {
-	p := mustParse(t, fileOf(fmt.Sprintf(identities, "refuse")[:strings.Index(fmt.Sprintf(identities, "refuse"), "  - {name: others")]))
+	before, _, _ := strings.Cut(fmt.Sprintf(identities, "refuse"), "  - {name: others")
+	p := mustParse(t, fileOf(before))
 	taking := mustParse(t, fileOf(fmt.Sprintf(identities, "others")))
 	for id, want := range map[string]string{
 		"payments.x.prod":      "prod-pay",

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ func (l Limit) parse(s string) (float64, error) {
 		return 0, err
 	}
 	if v == 0 {
-		return 0, fmt.Errorf("a limit of 0 lets nothing through: use rules to refuse, or unlimited for no limit")
+		return 0, errors.New("a limit of 0 lets nothing through: use rules to refuse, or unlimited for no limit")
 	}
 	return v, nil
 }

@@ -46,20 +46,24 @@ func TestAllowed(t *testing.T) {
 		{"deny ALL is all", "", []string{`{allow: [ALL], topics: ["*"]}`, `{deny: [ALL], topics: ["x*"]}`}, []string{"+ALL topic a", "-ALL topic x", "-DESCRIBE topic x", "-READ topic xy", "+READ topic y"}},
 		{"deny of one is deny of ALL", "", []string{`{allow: [ALL], topics: ["*"]}`, `{deny: [WRITE], topics: [x]}`}, []string{"-ALL topic x", "+READ topic x", "+ALL topic y"}},
 		{
-			"ALL", "", []string{`{allow: [ALL], groups: ["g?"]}`},
+			"ALL", "",
+			[]string{`{allow: [ALL], groups: ["g?"]}`},
 			[]string{"+READ group g1", "+DELETE group g1", "+DESCRIBE group g1", "+ALTER_CONFIGS group g1", "-READ group g", "-READ group g12", "-READ topic g1"},
 		},
 		{
-			"wildcards do not reach __", "", []string{`{allow: [READ], topics: ["*", "?_x"]}`, `{allow: [WRITE], topics: ["__own*", "__a"]}`},
+			"wildcards do not reach __", "",
+			[]string{`{allow: [READ], topics: ["*", "?_x"]}`, `{allow: [WRITE], topics: ["__own*", "__a"]}`},
 			[]string{"+READ topic _x", "-READ topic __x", "-READ topic __own1", "+WRITE topic __own1", "+WRITE topic __a", "-WRITE topic __b", "+READ topic a__"},
 		},
 		{"nor for groups", "", []string{`{allow: [READ], groups: ["*"]}`}, []string{"-READ group __g", "+READ group g", "+READ group _g"}},
 		{
-			"everything", "", []string{`{allow: [ALL], everything: true}`},
+			"everything", "",
+			[]string{`{allow: [ALL], everything: true}`},
 			[]string{"+READ topic __consumer_offsets", "+ALL topic x", "+ALTER cluster kafka-cluster", "+CLUSTER_ACTION cluster kafka-cluster", "+WRITE txn __x", "+READ group", "+IDEMPOTENT_WRITE cluster"},
 		},
 		{
-			"read everything", "", []string{`{allow: [READ], everything: true}`, `{deny: [READ], topics: ["__*"]}`},
+			"read everything", "",
+			[]string{`{allow: [READ], everything: true}`, `{deny: [READ], topics: ["__*"]}`},
 			[]string{"+READ topic x", "-READ topic __x", "+READ group g", "-WRITE topic x", "+READ topic", "+DESCRIBE cluster kafka-cluster"},
 		},
 		{"deny everything", "", []string{`{allow: [ALL], topics: ["*"]}`, `{deny: [DELETE], everything: true}`}, []string{"-DELETE topic x", "-DELETE topic", "+READ topic x"}},

@@ -186,6 +186,7 @@ func (c *compiler) matchers(o *object, takesUnmatched bool) []matcher {
 		return nil
 	case badKind:
 		return nil
+	case nullKind, listKind:
 	}
 	if n.kind == mappingKind || n.empty() {
 		c.errorf(o.place("client_ids"), "client_ids is empty: no client ID can reach the tenant")

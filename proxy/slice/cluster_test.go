@@ -47,7 +47,7 @@ func (n *fakeNet) dial(ctx context.Context, network, addr string) (net.Conn, err
 		return nil, ctx.Err()
 	case "silent":
 		ours, theirs := net.Pipe()
-		go io.Copy(io.Discard, theirs)
+		go func() { _, _ = io.Copy(io.Discard, theirs) }()
 		return ours, nil
 	}
 	return n.net.DialContext(ctx, network, addr)
