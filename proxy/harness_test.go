@@ -3,10 +3,12 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,19 +32,19 @@ type rig struct {
 	base      int // first of the ports in use
 }
 
-// freePorts finds n consecutive free ports.
+// nextPorts is where freePorts looks next: below the ports that the kernel gives to
+// outgoing connections, and at another place in each process.
+var nextPorts = func() *atomic.Int64 {
+	var at atomic.Int64
+	at.Store(10_000 + rand.Int64N(10_000))
+	return &at
+}()
+
+// freePorts finds n consecutive free ports, which no other test is given.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
 	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := ln.Addr().(*net.TCPAddr).Port
-		_ = ln.Close()
-		if base+n > 65000 {
-			continue
-		}
+		base := int(nextPorts.Add(int64(n))) - n
 		free := true
 		for i := range n {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i))

@@ -194,7 +194,7 @@ func (c *conn) admit(tenant *policy.Tenant) error {
 		c.gw.tell(c, &closing{reason: reasonUnmatched, text: "client ID " + quote(c.clientID) + " belongs to no tenant"})
 		return nil
 	}
-	if over := c.gw.seats.over(c.seat, c.snap); over != "" {
+	if over := c.gw.seats.over(c.seat, tenant); over != "" {
 		c.counters.throttled("connections", over.level(), tenant.Observe, 0)
 		if !tenant.Observe {
 			c.giveSeat() // while it is held it takes nobody's place

@@ -36,8 +36,10 @@ func TestMain(m *testing.M) {
 
 // A tap sees what the gateway sends to a cluster, frame by frame.
 type tap struct {
-	mu    sync.Mutex
-	conns []*tapped
+	mu      sync.Mutex
+	conns   []*tapped
+	cut     int    // if set, the next long answer ends after so many bytes, and its connection
+	instead []byte // if set, what a client gets for its next answer
 }
 
 // tapped is one connection to a broker.
@@ -96,8 +98,27 @@ func (c *tapped) Read(b []byte) (int, error) {
 
 func (c *tapped) Write(b []byte) (int, error) {
 	c.tap.mu.Lock()
+	cut, instead := 0, []byte(nil)
+	if len(c.sent) > 0 && c.sent[0].ClientID != "sluice" {
+		if instead = c.tap.instead; instead != nil {
+			c.tap.instead = nil
+		}
+		if cut = c.tap.cut; cut > 0 && len(b) > cut {
+			c.tap.cut = 0
+		} else {
+			cut = 0
+		}
+	}
 	c.out = append(c.out, b...)
 	c.tap.mu.Unlock()
+	switch {
+	case instead != nil:
+		_, err := c.Conn.Write(instead)
+		return len(b), err
+	case cut > 0:
+		_, _ = c.Conn.Write(b[:cut])
+		return cut, c.Conn.Close()
+	}
 	return c.Conn.Write(b)
 }
 

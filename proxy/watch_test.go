@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+
+	"sluice/proxy/policy"
+)
+
+func TestLate(t *testing.T) {
+	g := &Gateway{settings: policy.Gateway{FirstFrameTimeout: time.Second, FrameTimeout: 2 * time.Second, IdleTimeout: 10 * time.Second}}
+	for _, c := range []struct {
+		name   string
+		does   func(*conn)
+		after  time.Duration
+		reason string
+	}{
+		{"silent", func(*conn) {}, 900 * time.Millisecond, ""},
+		{"silent for long", func(*conn) {}, 1100 * time.Millisecond, reasonFirstFrame},
+		{"half a first header", func(c *conn) { c.watch.idle(); c.watch.frame() }, 1100 * time.Millisecond, reasonFirstFrame},
+		{"half a first frame", func(c *conn) { c.watch.idle(); c.watch.frame(); c.watch.size(10) }, 1900 * time.Millisecond, ""},
+		{"half a first frame for long", func(c *conn) { c.watch.frame(); c.watch.size(10) }, 2100 * time.Millisecond, reasonFrame},
+		{"a large frame has longer", func(c *conn) { c.watch.frame(); c.watch.size(5 << 20) }, 6900 * time.Millisecond, ""},
+		{"but not for ever", func(c *conn) { c.watch.frame(); c.watch.size(5 << 20) }, 7100 * time.Millisecond, reasonFrame},
+		{"whole", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.whole() }, time.Hour, ""},
+		{"waiting for its turn", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.ours() }, time.Hour, ""},
+		{"after its turn", func(c *conn) {
+			c.watch.frame()
+			c.watch.size(10)
+			c.watch.ours()
+			c.watch.paused = c.watch.paused.Add(-time.Minute)
+			c.watch.theirs()
+		}, time.Minute + 1900*time.Millisecond, ""},
+		{"after its turn, slow again", func(c *conn) {
+			c.watch.frame()
+			c.watch.size(10)
+			c.watch.ours()
+			c.watch.paused = c.watch.paused.Add(-time.Minute)
+			c.watch.theirs()
+		}, time.Minute + 2100*time.Millisecond, reasonFrame},
+		{"whole and after its turn", func(c *conn) { c.watch.frame(); c.watch.size(1); c.watch.whole(); c.watch.ours(); c.watch.theirs() }, time.Hour, ""},
+		{"between two", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle() }, 9 * time.Second, ""},
+		{"idle", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle() }, 11 * time.Second, reasonIdle},
+		{"long poll", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle(); c.pairs.q = []*pending{{}} }, time.Hour, ""},
+		{"answered lately", func(c *conn) {
+			c.watch.frame()
+			c.watch.size(10)
+			c.watch.idle()
+			c.watch.answered(time.Now().Add(time.Hour))
+		}, time.Hour + 9*time.Second, ""},
+	} {
+		cn := &conn{gw: g, pairs: newPairs()}
+		cn.watch.start()
+		c.does(cn)
+		got := ""
+		if why := cn.late(time.Now().Add(c.after)); why != nil {
+			got = why.reason
+		}
+		if got != c.reason {
+			t.Errorf("%s: %q, want %q", c.name, got, c.reason)
+		}
+	}
+}
+
+func TestSeats(t *testing.T) {
+	s := newSeats()
+	orders := &policy.Slice{Name: "orders", Limits: policy.Limits{Connections: 4}}
+	tenants := []*policy.Tenant{
+		{Name: "a", Home: orders, Limits: policy.Limits{Connections: 3}, LimitsPerClientID: policy.Limits{Connections: 2}},
+		{Name: "b", Home: orders},
+	}
+	over := func(at *seat) place {
+		for _, t := range tenants {
+			if t.Name == at.tenant {
+				return s.over(at, t)
+			}
+		}
+		return "no tenant"
+	}
+	var taken []*seat
+	for i, c := range []struct {
+		tenant, client string
+		want           place
+	}{
+		{"a", "x", ""}, {"a", "x", ""}, {"a", "x", placeClientID}, {"a", "y", placeTenant}, {"b", "z", placeSlice},
+	} {
+		at := s.take("orders", c.tenant, c.client)
+		if got := over(at); got != c.want {
+			t.Errorf("%d: %q, want %q", i, got, c.want)
+		}
+		taken = append(taken, at)
+	}
+	for place, level := range map[place]string{placeClientID: "client_id", placeTenant: "tenant", placeSlice: "slice"} {
+		if got := place.level().String(); got != level {
+			t.Errorf("%q: level %q", place, got)
+		}
+	}
+	for _, at := range taken {
+		s.leave(at)
+	}
+	if len(s.clients)+len(s.tenants)+len(s.slices) != 0 {
+		t.Errorf("something is remembered: %v %v %v", s.clients, s.tenants, s.slices)
+	}
+}
