@@ -101,8 +101,7 @@ func TestTooLargeToBeHeld(t *testing.T) {
 	}
 }
 
-// Those who find the memory taken wait for it, longer than frame_timeout if need be,
-// and are all served.
+// Those who find the memory taken wait for it, and are all served.
 func TestHeldFramesWaitForMemory(t *testing.T) {
 	t.Parallel()
 	cluster, tap := tappedClusterWith(t, kfake.SeedTopics(1, "payments.a", "payments.b"))
@@ -111,7 +110,7 @@ func TestHeldFramesWaitForMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := newRig(t, "max_buffered: 1MiB, frame_timeout: 1s", ruledTenant, cluster)
+	r := newRig(t, "max_buffered: 1MiB", ruledTenant, cluster)
 	at := r.brokerPort(0, 0)
 	// One that has sent the beginning only holds most of the tenant's share.
 	first := r.raw("payments.first", at)

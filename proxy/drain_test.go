@@ -174,7 +174,14 @@ func TestDrainCutsWhatIsStuck(t *testing.T) {
 			cluster, _ := tappedCluster(t, "payments.a")
 			r := newRig(t, "drain_timeout: 600ms", openTenant, cluster)
 			c := stuck(t, r, cluster)
-			time.Sleep(300 * time.Millisecond)
+			// Stuck it is when nothing has moved for a while.
+			for moved := -1.0; ; time.Sleep(300 * time.Millisecond) {
+				now := r.metric("requests_total") + r.metric("bytes_total")
+				if now == moved {
+					break
+				}
+				moved = now
+			}
 			began := time.Now()
 			select {
 			case n := <-drained(r):

@@ -95,7 +95,7 @@ func TestConsumerByteRate(t *testing.T) {
 	c := r.client("payments.app", kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ConsumeTopics("payments.a"))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	within(t, "300 kB at 100 kB/s", 2*time.Second, 6*time.Second, func() {
+	within(t, "300 kB at 100 kB/s", 2500*time.Millisecond, 8*time.Second, func() {
 		for got := 0; got < 60; {
 			fs := c.PollFetches(ctx)
 			if err := fs.Err(); err != nil {

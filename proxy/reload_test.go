@@ -56,6 +56,7 @@ func TestBadFileChangesNothing(t *testing.T) {
 	r := newRig(t, "max_throttle: 8s", openTenant, cluster)
 	c := r.raw("payments.app", "")
 	c.ask(metadataReq(9, "payments.a"))
+	eventually(t, 5*time.Second, "it is ready", func() bool { status, _ := r.get("/readyz"); return status == 200 })
 	snap := r.snapshot.Load()
 	for _, k := range []struct{ part, by, want string }{
 		{"home: orders\n", "home: nowhere\n", "nowhere"},
@@ -135,7 +136,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	})
 	eventually(t, 10*time.Second, "there is load", func() bool { return consumed.Load() > 20 })
 	was := produced.Load()
-	for i := range 100 {
+	for i := 0; i < 100 || produced.Load() < was+50 && ctx.Err() == nil; i++ {
 		// Each is another policy: limits come and go, and so does a rule.
 		tenants := ruledTenant
 		if i%2 == 0 {
