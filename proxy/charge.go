@@ -135,6 +135,7 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 	}
 	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, debt.Seconds())
 	q.changed, q.refused, q.local = true, refused, !rest
+	p.refused = refused
 }
 
 // chargeAutoCreation applies KIP-599 to the topics that a Metadata request would

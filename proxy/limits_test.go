@@ -224,6 +224,58 @@ func TestControllerMutationRate(t *testing.T) {
 	})
 }
 
+// Of several topics those are created that the bucket has room for, and the answer
+// says how long to wait for the others.
+func TestControllerMutationRateInPart(t *testing.T) {
+	t.Parallel()
+	r, _, tap, c := leaderRig(t, "", limited("controller_mutation_rate: 2, burst: 1s"))
+	c = r.raw("payments.app", r.brokerPort(0, metadataOf(c.ask(metadataReq(9))).ControllerID))
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version, create.TimeoutMillis = 7, 5000
+	for i, partitions := range []int32{2, 3, 1} {
+		ct := kmsg.NewCreateTopicsRequestTopic()
+		ct.Topic, ct.NumPartitions, ct.ReplicationFactor = "payments.new"+itoa(i), partitions, 1
+		create.Topics = append(create.Topics, ct)
+	}
+	resp := c.ask(create).(*kmsg.CreateTopicsResponse)
+	codes := map[string]int16{}
+	for _, got := range resp.Topics {
+		codes[got.Topic] = got.ErrorCode
+	}
+	if len(codes) != 3 || codes["payments.new0"] != 0 || codes["payments.new1"] != 0 || codes["payments.new2"] != 89 {
+		t.Errorf("%v", codes)
+	}
+	if resp.ThrottleMillis < 500 || resp.ThrottleMillis > 2000 {
+		t.Errorf("throttle_time_ms %d", resp.ThrottleMillis)
+	}
+	all := tap.requests("payments.app", 19)
+	if len(all) != 1 || len(all[0].decoded(t).(*kmsg.CreateTopicsRequest).Topics) != 2 {
+		t.Errorf("%d requests reached the broker", len(all))
+	}
+}
+
+// A client that gives up while its Produce waits for its turn will send it again: it
+// must not be executed.
+func TestWhoGaveUpIsNotServed(t *testing.T) {
+	t.Parallel()
+	r, _, tap, c := leaderRig(t, "", limited("producer_byte_rate: 20kB, burst: 100ms"))
+	c.ask(produceReq(9, 1, 10_000, "payments.a"))
+	c.send(produceReq(9, 1, 20_000, "payments.a")) // about a second
+	eventually(t, time.Second, "it waits", func() bool {
+		return r.metric("throttled_requests_total", "limit", "producer_byte_rate") == 2
+	})
+	_ = c.Close()
+	eventually(t, 3*time.Second, "the connection is gone", func() bool { return len(r.connections()) == 0 })
+	if n := len(tap.requests("payments.app", 0)); n != 1 {
+		t.Errorf("%d Produce requests reached the broker, want 1", n)
+	}
+	// Nor is it charged for.
+	other := r.raw("payments.other", r.brokerPort(0, 0))
+	if took := other.timed(produceReq(9, 1, 100, "payments.a")); took > 700*time.Millisecond {
+		t.Errorf("the next Produce took %v", took)
+	}
+}
+
 // throttle_time_ms is the larger of the broker's and ours.
 func TestThrottleIsTheLarger(t *testing.T) {
 	t.Parallel()
