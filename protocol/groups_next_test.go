@@ -30,7 +30,18 @@ func TestConsumerGroupHeartbeat(t *testing.T) {
 	pass := func(what string, from int16, req func(int16) kmsg.Request, judge Judge) splitCase {
 		return splitCase{name: what, key: 68, min: from, judge: judge, req: req, rest: req, answer: passed, want: passed}
 	}
+	assignment := func(topics ...string) func(int16) kmsg.Response {
+		a := &kmsg.ConsumerGroupHeartbeatResponseAssignment{}
+		for _, topic := range topics {
+			a.Topics = append(a.Topics, kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{TopicID: topicID(topic), Partitions: []int32{0}})
+		}
+		return func(int16) kmsg.Response {
+			return &kmsg.ConsumerGroupHeartbeatResponse{MemberID: name("m"), MemberEpoch: 1, Assignment: a}
+		}
+	}
 	runSplitCases(t, []splitCase{
+		{name: "a topic assigned that was made after the regex was judged", key: 68, judge: j, req: beat("g", nil), rest: beat("g", nil),
+			answer: assignment("mine.a", "theirs", "deleted"), want: assignment("mine.a", "deleted")},
 		pass("unchanged", 0, beat("g", nil), j),
 		pass("names", 0, beat("g", nil, "mine.a", "mine.b"), j),
 		pass("regex", 1, beat("g", name(`mine\..*`)), j),

@@ -103,7 +103,7 @@ var apis = [...]*API{
 	65: {Key: 65, Name: "DescribeTransactions", Min: 0, Max: 0, Access: Admin},
 	66: {Key: 66, Name: "ListTransactions", Min: 0, Max: 2, Access: Admin},
 	67: {Key: 67, Name: "AllocateProducerIds"},
-	68: define(API{Key: 68, Name: "ConsumerGroupHeartbeat", Min: 0, Max: 1, Access: Pass, Exempt: true}, row[*kmsg.ConsumerGroupHeartbeatRequest, *kmsg.ConsumerGroupHeartbeatResponse]{split: splitConsumerGroupHeartbeat}),
+	68: define(API{Key: 68, Name: "ConsumerGroupHeartbeat", Min: 0, Max: 1, Access: Pass, Exempt: true}, row[*kmsg.ConsumerGroupHeartbeatRequest, *kmsg.ConsumerGroupHeartbeatResponse]{split: splitConsumerGroupHeartbeat, filter: filterConsumerGroupHeartbeat}),
 	69: define(API{Key: 69, Name: "ConsumerGroupDescribe", Min: 0, Max: 1, Access: Pass}, row[*kmsg.ConsumerGroupDescribeRequest, *kmsg.ConsumerGroupDescribeResponse]{split: splitConsumerGroupDescribe, merge: mergeConsumerGroupDescribe, filter: filterConsumerGroupDescribe}),
 	70: {Key: 70, Name: "ControllerRegistration"},
 	71: {Key: 71, Name: "GetTelemetrySubscriptions"},

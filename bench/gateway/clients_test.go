@@ -179,6 +179,7 @@ func TestClients(t *testing.T) {
 		s.broker.CreateTopics(t, 3, s.team+".data", s.team+".share", s.team+".txn", "other.data")
 		t.Run("java producer and consumers", func(t *testing.T) { javaData(t, s) })
 		t.Run("regex", func(t *testing.T) { javaRegex(t, s) })
+		t.Run("regex, later", func(t *testing.T) { javaRegexLater(t, s) })
 		t.Run("java transactions", func(t *testing.T) { javaTransactions(t, s) })
 		t.Run("java share consumer", func(t *testing.T) { javaShare(t, s) })
 		t.Run("java admin", func(t *testing.T) { javaAdmin(t, s) })
@@ -250,6 +251,55 @@ func javaRegex(t *testing.T, s *side) {
 		t.Fatalf("a pattern that matches what may not be described: %s", r)
 	}
 	t.Logf("beyond: %s: %s", e[0].Error, e[0].Message)
+}
+
+// javaRegexLater has a topic that may not be described appear after the pattern that
+// matches it was judged. The consumer is to go on as if it did not exist.
+func javaRegexLater(t *testing.T, s *side) {
+	first, second := s.team+".later", s.team+".2.later"
+	s.broker.CreateTopics(t, 1, first)
+	direct := client(t, s.broker.Address)
+	write(t, direct, first, "v", 100)
+	p := s.broker.Jars.Program(t.Context(), "Consume", "--bootstrap", s.g.Address, "--client-id", s.team+".java", "--group", s.team+".later",
+		"--protocol", "consumer", "--pattern", `.*\.later`, "--seconds", "60")
+	defer p.Stop()
+	await := func(want int64) {
+		t.Helper()
+		var got int64
+		if _, err := p.WaitFor(t.Context(), func(e kafka.Event) bool {
+			if e.Event == "bytes" {
+				got += e.Records
+			}
+			return got >= want
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beats := func() float64 {
+		return s.g.Metric("sluice_requests_total", "tenant", s.team, "api", "ConsumerGroupHeartbeat")
+	}
+	await(100)
+	before := beats()
+	s.broker.CreateTopics(t, 1, "other.later", second)
+	write(t, direct, "other.later", "v", 100)
+	write(t, direct, second, "v", 77)
+	await(177)
+	during := beats() - before
+	time.Sleep(6 * time.Second)
+	after := beats() - before - during
+	t.Logf("%v heartbeats until the new topic came, %v in 6 s afterwards", during, after)
+	if after > 3 { // one each 5 s
+		t.Errorf("%v heartbeats in 6 s", after)
+	}
+	r := p.Stop()
+	if done, ok := r.Done(); !ok || done.Records != 177 || done.Count != 0 || strings.Contains(r.Stderr, "Exception") {
+		t.Errorf("want 177 records: %s", r)
+	}
+	for _, e := range r.Find("partition") {
+		if e.Topic == "other.later" {
+			t.Errorf("a topic of others was read: %+v", e)
+		}
+	}
 }
 
 func javaTransactions(t *testing.T, s *side) {
