@@ -119,7 +119,7 @@ func TestInFlightIsBounded(t *testing.T) {
 	node := cluster.LeaderFor("payments.a", 0)
 	// Nothing is answered until the gate opens.
 	gate := make(chan struct{})
-	cluster.ControlKey(2, func(kmsg.Request) (kmsg.Response, error, bool) {
+	cluster.ControlKey(0, func(kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.SleepControl(func() { <-gate })
 		return nil, nil, false
 	})
@@ -127,9 +127,7 @@ func TestInFlightIsBounded(t *testing.T) {
 	const n = 2 * maxInFlight
 	var all []byte
 	for range n {
-		req := kmsg.NewPtrListOffsetsRequest()
-		req.Version, req.ReplicaID = 5, -1
-		all = append(all, c.frame(req)...)
+		all = append(all, c.frame(produceReq(9, 1, 10, "payments.a"))...)
 	}
 	go func() { _, _ = c.Write(all) }()
 	inFlight := func() (most int) {
