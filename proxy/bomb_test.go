@@ -19,7 +19,7 @@ func TestTagBomb(t *testing.T) {
 	req.Version = 4
 	conn := r.raw("payments.app", "")
 	frame := conn.frame(req)
-	bomb := append(frame[:len(frame)-1:len(frame)-1], 0x80, 0x80, 0x80, 0x80, 0x01)
+	bomb := slices.Concat(frame[:len(frame)-1], []byte{0x80, 0x80, 0x80, 0x80, 0x01})
 	bomb[3] += 4
 	conn.write(bomb)
 	eventually(t, time.Second, "the connection is given up", func() bool {

@@ -75,8 +75,8 @@ func TestPairsWaitAndGiveUp(t *testing.T) {
 	go func() { pushed <- p.push(&pending{}, none) }()
 	go func() { p.drained(); drained <- true }()
 	select {
-	case <-pushed:
-		t.Fatal("one more than the bound was taken")
+	case err := <-pushed:
+		t.Fatalf("one more than the bound was taken: %v", err)
 	case <-drained:
 		t.Fatal("drained with requests in flight")
 	case <-time.After(30 * time.Millisecond):

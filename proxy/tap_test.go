@@ -465,9 +465,9 @@ func (r *rig) lines(message string, fields map[string]string) (n int) {
 }
 
 // eventually waits until what must come true has.
-func eventually(t testing.TB, within time.Duration, what string, true_ func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !true_(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(within); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", within, what)
 		}

@@ -453,7 +453,7 @@ func errorsOf(fetches kgo.Fetches) (all []error) {
 	return all
 }
 
-// write writes records with the values prefix0, prefix1 …
+// write writes records with the values prefix0, prefix1 and so on.
 func write(t *testing.T, cl *kgo.Client, topic, prefix string, n int) {
 	t.Helper()
 	records := make([]*kgo.Record, n)
@@ -488,7 +488,7 @@ func franzTransactions(t *testing.T, s *side) {
 	from, to, id := s.team+".franz", s.team+".franz.copy", kgo.ClientID(s.team+".franz")
 	s.broker.CreateTopics(t, 1, to)
 	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(s.g.Address), id, kgo.TransactionalID(s.team+".franz"), kgo.ConsumeTopics(from),
-		kgo.ConsumerGroup(s.team+".franz.copy"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup(s.team+".franz.copy"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
