@@ -212,8 +212,11 @@ func (h *simHandler) write(req *simRequest, resp kmsg.Response) bool {
 		at, hard = h.rng.IntN(len(out)), h.rng.IntN(2) == 0
 	}
 	h.mu.Unlock()
+	if !cut {
+		at = len(out)
+	}
 	if _, ok := resp.(*kmsg.FetchResponse); ok {
-		h.cluster.sim.out.add(req.clientID, h.cluster.name, h.conn, float64(len(out)))
+		h.cluster.sim.out.add(req.clientID, h.cluster.name, float64(at))
 	}
 	if cut {
 		_, _ = h.conn.Write(out[:at])

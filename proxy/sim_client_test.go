@@ -319,7 +319,9 @@ func rnd(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.I
 func pick[E any](r *rand.Rand, all ...E) E { return all[r.IntN(len(all))] }
 
 // partitionOf is a partition that the node leads.
-func partitionOf(r *rand.Rand, node int32) int32 { return node - 1 + simBrokers*r.Int32N(simPartitions/simBrokers) }
+func partitionOf(r *rand.Rand, node int32) int32 {
+	return node - 1 + simBrokers*r.Int32N(simPartitions/simBrokers)
+}
 
 // producer is how one producer behaves.
 type simProducer struct {

@@ -76,6 +76,7 @@ type sim struct {
 	epochs   []simEpoch
 	draining bool
 	failures int
+	sharp    int            // limits that were held to one message
 	actors   map[string]int // by client ID
 	in, out  *simMeter
 	asked    *simMeter // requests that are not exempt
@@ -285,7 +286,7 @@ func (s *sim) begin() {
 			if err != nil {
 				return nil, err
 			}
-			c.tap = s.tap(c, address)
+			c.tap = s.tap(address)
 			return c, nil
 		},
 	})
