@@ -7,10 +7,8 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -65,6 +63,7 @@ type sim struct {
 	registry *prometheus.Registry
 	logs     *observer.ObservedLogs
 	faults   bool
+	plain    bool // limits of tenants alone, no reload: what passes is then known exactly
 	cutShort bool // drained while the clients are busy
 
 	running sync.WaitGroup // brokers
@@ -76,45 +75,21 @@ type sim struct {
 	epochs   []simEpoch
 	draining bool
 	failures int
-	sharp    int            // limits that were held to one message
 	actors   map[string]int // by client ID
 	in, out  *simMeter
 	asked    *simMeter // requests that are not exempt
 }
 
 // simEpoch is a policy and when it began to hold.
-type simEpoch struct {
-	from   time.Time
-	policy *simPolicy
-}
-
 // simPolicy is what a policy file says.
-type simPolicy struct {
-	tenants []*simTenant
-	slices  map[string]simLimits
-}
-
-type simTenant struct {
-	name, home string
-	observe    bool
-	limits     simLimits
-	perClient  simLimits
-	denied     []string
-}
-
 // simLimits are rates per second; 0 is none.
-type simLimits struct {
-	in, out, requests float64
-	burst             time.Duration
-}
-
 func newSim(t *testing.T, seed uint64, path string) *sim {
 	s := &sim{
 		t: t, seed: seed, path: path, net: newSimNet(), stop: make(chan struct{}), over: make(chan struct{}),
 		actors: map[string]int{}, in: &simMeter{}, out: &simMeter{}, asked: &simMeter{}, registry: prometheus.NewRegistry(),
 	}
 	r := s.rand("run")
-	s.faults, s.cutShort = seed%3 != 0, seed%4 == 0
+	s.faults, s.plain, s.cutShort = seed%3 != 0, seed%6 == 3, seed%4 == 0
 	s.clusters = []*simCluster{newSimCluster(s, "orders", 3), newSimCluster(s, "clicks", 7)}
 	s.epochs = []simEpoch{{time.Now(), s.newPolicy(r)}}
 	for _, tenant := range s.epochs[0].policy.tenants {
@@ -139,99 +114,9 @@ func (s *sim) rand(of ...any) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
 }
 
-func (s *sim) newPolicy(r *rand.Rand) *simPolicy {
-	rate := func(low, high float64) float64 { return float64(int(low + r.Float64()*r.Float64()*(high-low))) }
-	limits := func(none int) simLimits {
-		l := simLimits{burst: time.Duration(200+r.IntN(1500)) * time.Millisecond}
-		if r.IntN(100) >= none {
-			l.in = rate(100e3, 3e6)
-		}
-		if r.IntN(100) >= none {
-			l.out = rate(200e3, 3e6)
-		}
-		if r.IntN(100) >= (none+100)/2 {
-			l.requests = rate(50, 300)
-		}
-		return l
-	}
-	p := &simPolicy{slices: map[string]simLimits{}}
-	for i := range 2 + r.IntN(3) {
-		p.tenants = append(p.tenants, &simTenant{
-			name: fmt.Sprint("t", i), home: s.clusters[i%2].name, observe: r.IntN(5) == 0,
-			limits: limits(25), perClient: limits(70), denied: []string{"secret"},
-		})
-	}
-	for _, c := range s.clusters {
-		p.slices[c.name] = limits(70)
-	}
-	return p
-}
-
 // changed is the policy after a reload: other limits, some more or fewer, and
 // another topic that is denied.
-func (p *simPolicy) changed(r *rand.Rand) *simPolicy {
-	change := func(rate float64) float64 {
-		switch r.IntN(5) {
-		case 0:
-			return rate
-		case 1:
-			return 0
-		}
-		return float64(int(max(rate, 100e3) * (0.4 + 2*r.Float64())))
-	}
-	next := &simPolicy{slices: p.slices}
-	for _, t := range p.tenants {
-		c := *t
-		c.limits.in, c.limits.out = change(t.limits.in), change(t.limits.out)
-		c.perClient.in = change(t.perClient.in)
-		c.denied = pick(r, []string{"secret"}, []string{"secret", "b"}, []string{"a"})
-		next.tenants = append(next.tenants, &c)
-	}
-	return next
-}
-
-func (l simLimits) yaml() string {
-	all := []string{"burst: " + l.burst.String()}
-	for name, rate := range map[string]float64{"producer_byte_rate": l.in, "consumer_byte_rate": l.out, "request_rate": l.requests} {
-		if rate > 0 {
-			all = append(all, fmt.Sprintf("%s: %.0f", name, rate))
-		}
-	}
-	return "{" + strings.Join(all, ", ") + "}"
-}
-
 // write writes a policy as a file.
-func (s *sim) write(p *simPolicy) {
-	var b strings.Builder
-	b.WriteString("admin: {address: 127.0.0.1:9644}\nclient_ids: {pattern: \"{team}.{app}\", unmatched: refuse}\nslices:\n")
-	for _, c := range s.clusters {
-		fmt.Fprintf(&b, "  - {name: %s, slot: %d, bootstrap_servers: [%s, %s], limits: %s}\n",
-			c.name, c.slot, c.brokers[0].address(), c.brokers[1].address(), p.slices[c.name].yaml())
-	}
-	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n    broker_ports:\n", simBootstrap)
-	for i, c := range s.clusters {
-		fmt.Fprintf(&b, "      %s: {nodes: 1-3, ports: %d-%d}\n", c.name, 9100+10*i, 9102+10*i)
-	}
-	b.WriteString("tenants:\n")
-	for _, t := range p.tenants {
-		mode := "enforce"
-		if t.observe {
-			mode = "observe"
-		}
-		var denied []string
-		for _, d := range t.denied {
-			denied = append(denied, t.name+"."+d)
-		}
-		fmt.Fprintf(&b, "  - name: %s\n    home: %s\n    enforcement: %s\n    client_ids: {team: %s}\n    limits: %s\n    limits_per_client_id: %s\n",
-			t.name, t.home, mode, t.name, t.limits.yaml(), t.perClient.yaml())
-		fmt.Fprintf(&b, "    rules: [{allow: [READ, WRITE], topics: [\"%s.*\"]}, {allow: [READ], groups: [\"%s.*\"]}, {deny: [READ, WRITE], topics: [%s]}]\n",
-			t.name, t.name, strings.Join(denied, ", "))
-	}
-	if err := os.WriteFile(s.path, []byte(b.String()), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // run is the whole simulation.
 func (s *sim) run() {
 	s.begin()
@@ -385,7 +270,7 @@ func (s *sim) reloads() {
 	r := s.rand("reload")
 	s.sleep(10*time.Second + rnd(r, 10*time.Second))
 	for range r.IntN(3) {
-		if s.stopped() || s.mayEnd() && s.cutShort && s.isDraining() {
+		if s.plain || s.stopped() || s.mayEnd() && s.cutShort && s.isDraining() {
 			return
 		}
 		s.mu.Lock()
@@ -483,15 +368,6 @@ func (s *sim) cluster(name string) *simCluster {
 // tenant of a client ID in the first policy; nil for a stranger. What it says of
 // name, home and enforcement holds in all of them.
 func (s *sim) tenant(clientID string) *simTenant { return s.epochs[0].policy.tenant(team(clientID)) }
-
-func (p *simPolicy) tenant(name string) *simTenant {
-	for _, t := range p.tenants {
-		if t.name == name {
-			return t
-		}
-	}
-	return nil
-}
 
 func (s *sim) home(clientID string) *simCluster { return s.cluster(s.tenant(clientID).home) }
 
