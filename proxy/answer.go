@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,7 +36,7 @@ type pending struct {
 	limits      [2]limiter.Dimension // the limits that charged it, whose debt is announced
 	nlimits     int
 	waited      time.Duration
-	fetching    bool // charged by its answer
+	fetching    atomic.Bool // charged by its answer, and not settled yet
 	provisional float64
 }
 
@@ -65,12 +66,13 @@ func (p *pending) throttle(now time.Time) int32 {
 	return int32(min(debt, longest).Milliseconds())
 }
 
-// settle corrects the provisional charge of a Fetch once its answer's size is known.
+// settle corrects the provisional charge of a Fetch once its answer's size is known,
+// or that there will be none. A connection that ends does so while an answer may just
+// be passing: the first of the two counts.
 func (p *pending) settle(now time.Time, size float64) {
-	if !p.fetching {
+	if !p.fetching.CompareAndSwap(true, false) {
 		return
 	}
-	p.fetching = false
 	if over := p.account.Settle(now, limitOut, p.provisional, size); over > 0 {
 		p.counters.m.overrun.WithLabelValues(p.counters.tenant, policy.ConsumerByteRate.String()).Add(over)
 	}

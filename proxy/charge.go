@@ -87,7 +87,11 @@ func (c *conn) charge(q *query, p *pending) error {
 		}
 	}
 	p.waited = t.wait
-	return c.await(t, maxFetchWait, true)
+	if err := c.await(t, maxFetchWait, true); err != nil {
+		p.settle(time.Now(), 0) // no broker gets it
+		return err
+	}
+	return nil
 }
 
 // chargeFetch takes a turn for an answer whose size is not known yet, and asks
@@ -102,7 +106,8 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 		return
 	}
 	allow, provisional, turn := c.account.Ask(q.now, limitOut, float64(want), c.recent.size(), maxFetchWait)
-	p.fetching, p.provisional = true, provisional
+	p.provisional = provisional
+	p.fetching.Store(true)
 	p.announces(limitOut)
 	c.noteTurn(t, limitOut, turn)
 	if allow >= float64(want) || c.tenant.Observe {

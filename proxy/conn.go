@@ -251,6 +251,7 @@ func (c *conn) pending(q *query) *pending {
 // forward sends a request to the broker.
 func (c *conn) forward(q *query, p *pending) error {
 	if err := c.connect(); err != nil {
+		p.settle(time.Now(), 0)
 		return err
 	}
 	frame := q.frame

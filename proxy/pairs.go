@@ -78,23 +78,23 @@ func (p *pairs) pop(write func(*pending) error) error {
 	return nil
 }
 
-// flush writes answers made here as long as one is at the head, which the caller owns.
+// flush writes answers made here as long as one is at the head, which the caller
+// owns. A head is dropped and the next one looked at under one lock: what is pushed
+// into an empty queue in between belongs to who pushes it.
 func (p *pairs) flush(write func(*pending) error) error {
-	for {
-		p.mu.Lock()
-		if len(p.q) == 0 || p.q[0].local == nil {
-			p.mu.Unlock()
-			return nil
-		}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.q) > 0 && p.q[0].local != nil {
 		e := p.q[0]
 		p.mu.Unlock()
-		if err := write(e); err != nil {
+		err := write(e)
+		p.mu.Lock()
+		if err != nil {
 			return err
 		}
-		p.mu.Lock()
 		p.drop()
-		p.mu.Unlock()
 	}
+	return nil
 }
 
 // drop removes the head; p.mu is held.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -108,5 +109,55 @@ func TestPairsUnasked(t *testing.T) {
 	broken := errors.New("broken")
 	if err := p.push(&pending{local: []byte{1}}, func(*pending) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("a write that fails: %v", err)
+	}
+}
+
+// An answer made here is written once, also when it is pushed in the moment in which
+// the other goroutine has just written the last one.
+func TestPairsWriteOnce(t *testing.T) {
+	for range 5 {
+		p := newPairs()
+		var wrote atomic.Int32
+		none := func(*pending) error { return nil }
+		_ = p.push(&pending{}, none)
+		_ = p.push(&pending{local: []byte{1}}, none)
+		pushed, popped := make(chan error, 1), make(chan error, 1)
+		write := func(e *pending) error {
+			if wrote.Add(1) > 1 {
+				return nil
+			}
+			// Both must wait for the lock so long (and once in vain) that it goes from
+			// one to the other in the order in which they came.
+			p.mu.Lock()
+			go func() {
+				time.Sleep(5 * time.Millisecond)
+				go func() {
+					pushed <- p.push(&pending{local: []byte{1}}, func(*pending) error {
+						wrote.Add(1)
+						time.Sleep(5 * time.Millisecond) // the other one looks meanwhile
+						return nil
+					})
+				}()
+				time.Sleep(5 * time.Millisecond)
+				p.mu.Unlock()
+				p.mu.Lock()
+				time.Sleep(5 * time.Millisecond)
+				p.mu.Unlock()
+			}()
+			return nil
+		}
+		if _, err := p.head(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { popped <- p.pop(write) }()
+		if err := <-popped; err != nil {
+			t.Fatal(err)
+		}
+		if err := <-pushed; err != nil {
+			t.Fatal(err)
+		}
+		if n := wrote.Load(); n != 2 || p.len() != 0 {
+			t.Fatalf("%d answers were written for 2, %d are left", n, p.len())
+		}
 	}
 }

@@ -250,13 +250,14 @@ func (c *conn) sendProduce(p *pending, size int) error {
 	}
 	heard := c.walk.Acks != 0
 	p.waited = t.wait
-	if err := c.await(t, c.gw.settings.MaxThrottle, heard); err != nil {
+	err := c.await(t, c.gw.settings.MaxThrottle, heard)
+	if err == nil {
+		err = c.connect()
+	}
+	if err != nil { // no broker gets it
 		if charged {
 			c.account.Settle(time.Now(), limitIn, float64(size), 0)
 		}
-		return err
-	}
-	if err := c.connect(); err != nil {
 		return err
 	}
 	c.counters.in.Add(float64(size))
