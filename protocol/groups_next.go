@@ -2,7 +2,9 @@ package protocol
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -15,12 +17,17 @@ import (
 const (
 	codeInvalidRegularExpression int16 = 128
 
-	// maxRegexBytes bounds the subscription's regular expression, which is
-	// compiled to be judged: a program takes many times its pattern's length.
-	maxRegexBytes = 32 << 10
+	// maxRegexBytes bounds a subscription's regular expression, and maxRegexSize the
+	// program that it is compiled to, which "(.{99}){9}" makes much larger: matching
+	// one name takes a step for each instruction and byte.
+	maxRegexBytes = 8 << 10
+	maxRegexSize  = 10_000
+	// maxRegexTime is how long the expressions of one request may take to be judged.
+	// Nothing can stop them on the way, and heartbeats are held for no limit.
+	maxRegexTime = 500 * time.Millisecond
 
 	regexDenied  = "The subscription's regular expression matches topics that may not be described."
-	regexTooLong = "The subscription's regular expression is too long."
+	regexTooLong = "The subscription's regular expression is too long or too complex."
 	groupHidden  = "The group has described topic(s) that the client is not authorized to describe."
 )
 
@@ -31,8 +38,8 @@ const (
 //
 // An expression that Go cannot read is refused as the broker would refuse it,
 // unless there is nothing to guard: one that only the broker can read would
-// otherwise pass unjudged.
-func regexCode(j Judge, pattern string) (int16, *string) {
+// otherwise pass unjudged. What is not judged until the time given is refused.
+func regexCode(j Judge, pattern string, until time.Time) (int16, *string) {
 	if pattern == "" { // the subscription has none any more
 		return codeNone, nil
 	}
@@ -45,20 +52,43 @@ func regexCode(j Judge, pattern string) (int16, *string) {
 	if len(hidden) == 0 {
 		return codeNone, nil
 	}
+	tooLong := kmsg.StringPtr(regexTooLong)
 	if len(pattern) > maxRegexBytes {
-		return codeTopicAuthorizationFailed, kmsg.StringPtr(regexTooLong)
+		return codeTopicAuthorizationFailed, tooLong
 	}
-	re, err := regexp.Compile(pattern)
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return codeInvalidRegularExpression, kmsg.StringPtr(err.Error())
 	}
-	re.Longest() // then a match of the whole name is the one that is found
+	if regexSize(parsed) > maxRegexSize {
+		return codeTopicAuthorizationFailed, tooLong
+	}
+	re, err := regexp.Compile(`\A(?:` + parsed.String() + `)\z`)
+	if err != nil {
+		return codeInvalidRegularExpression, kmsg.StringPtr(err.Error())
+	}
 	for _, name := range hidden {
-		if at := re.FindStringIndex(name); at != nil && at[0] == 0 && at[1] == len(name) {
+		if re.MatchString(name) {
 			return codeTopicAuthorizationFailed, kmsg.StringPtr(regexDenied)
+		}
+		if time.Now().After(until) {
+			return codeTopicAuthorizationFailed, tooLong
 		}
 	}
 	return codeNone, nil
+}
+
+// regexSize is about how many instructions a regular expression is compiled to. The
+// parser takes no more than a thousand repetitions of anything, nested ones too.
+func regexSize(re *syntax.Regexp) int {
+	size := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		size += regexSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return size
 }
 
 // describable is the code of a list of topics of which all must be describable.
@@ -81,7 +111,7 @@ func splitConsumerGroupHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, j Judg
 	}
 	text := errorText(code)
 	if code == codeNone && req.SubscribedTopicRegex != nil {
-		code, text = regexCode(j, *req.SubscribedTopicRegex)
+		code, text = regexCode(j, *req.SubscribedTopicRegex, time.Now().Add(maxRegexTime))
 	}
 	if code == codeNone {
 		return nil, true
@@ -171,6 +201,7 @@ func splitStreamsGroupHeartbeat(req *kmsg.StreamsGroupHeartbeatRequest, j Judge)
 
 func topologyCode(j Judge, t *kmsg.StreamsGroupHeartbeatRequestTopology) (int16, *string) {
 	var internal []string
+	until := time.Now().Add(maxRegexTime)
 	for i := range t.Subtopologies {
 		s := &t.Subtopologies[i]
 		made := append(infoNames(s.RepartitionSourceTopics), infoNames(s.StateChangelogTopics)...)
@@ -181,7 +212,7 @@ func topologyCode(j Judge, t *kmsg.StreamsGroupHeartbeatRequestTopology) (int16,
 			}
 		}
 		for _, pattern := range s.SourceTopicRegex {
-			if code, text := regexCode(j, pattern); code != codeNone {
+			if code, text := regexCode(j, pattern, until); code != codeNone {
 				return code, text
 			}
 		}
