@@ -47,10 +47,10 @@ func (p *pending) announces(d limiter.Dimension) {
 }
 
 // throttle is the debt left in the limits that charged the request, in
-// milliseconds, as far as it may be announced. A request that waited says so even
-// when no debt is left, so that a client alone on its limit, whose every request
-// waits just long enough, can read in its own metrics that it is held. What it then
-// waits by itself it does not wait here.
+// milliseconds, as far as it may be announced. A request that waited until no debt
+// was left announces a trace, so that a client alone on its limit, whose every
+// request waits just long enough, can read in its own metrics that it is held. More
+// would make it wait twice.
 func (p *pending) throttle(now time.Time) int32 {
 	if p.nlimits == 0 || p.judge.tenant.Observe {
 		return 0
@@ -59,7 +59,7 @@ func (p *pending) throttle(now time.Time) int32 {
 	if p.api.Key == protocol.KeyProduce {
 		longest = maxAnnounceProduce
 	}
-	debt := min(p.waited, maxAnnounceWaited)
+	debt := min(p.waited, announceWaited)
 	for _, d := range p.limits[:p.nlimits] {
 		debt = max(debt, p.account.Debt(now, d))
 	}

@@ -28,8 +28,8 @@ const (
 	// broker, heartbeats too (sarama, kafkajs, franz-go).
 	maxAnnounceProduce = 5 * time.Second
 	maxAnnounceOther   = 2 * time.Second
-	// The most of its own wait that a request announces when no debt is left.
-	maxAnnounceWaited = 100 * time.Millisecond
+	// What a request that waited announces when no debt is left.
+	announceWaited = time.Millisecond
 	// maxShareFetch caps ShareFetch, whose answers are decoded.
 	maxShareFetch = 4 << 20
 )
@@ -148,12 +148,15 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 // reads that they do not exist, asks again.
 func (c *conn) chargeAutoCreation(q *query) {
 	absent := protocol.AutoCreates(q.req.(*kmsg.MetadataRequest), c.slice)
-	if absent == 0 || c.account.TryTake(q.now, limitMutations, float64(absent)) || c.tenant.Observe {
+	if absent == 0 || c.account.TryTake(q.now, limitMutations, float64(absent)) {
+		return
+	}
+	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, c.tenant.Observe, 0)
+	if c.tenant.Observe {
 		return
 	}
 	protocol.ForbidAutoCreation(q.req.(*kmsg.MetadataRequest))
 	q.changed = true
-	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, 0)
 }
 
 // await waits for a turn, longest at most. With poll it then looks whether the

@@ -30,7 +30,7 @@ const heldTenants = `tenants:
 
 const (
 	heldRate  = 5.0             // MB/s
-	afterward = 3 * time.Second // of the first bytes: the burst is spent, the program warm
+	afterward = 5 * time.Second // of the first bytes: the burst is spent, the program warm
 )
 
 var heldTopics = []string{"noisy.a", "noisy.b", "noisy.c", "noisy.d", "noisy.e"}
@@ -54,7 +54,7 @@ func TestHeld(t *testing.T) {
 	}
 	t.Run("java producer, five topics", func(t *testing.T) {
 		steady(t, 1<<20, func() []kafka.Sample {
-			r := produce(t, "noisy.java", "--seconds", "16")
+			r := produce(t, "noisy.java", "--seconds", "17")
 			throttled(t, r, "produce-throttle-time-max")
 			return r.Samples()
 		})
@@ -64,14 +64,14 @@ func TestHeld(t *testing.T) {
 		// counted where they leave the gateway.
 		steady(t, 1<<20, func() []kafka.Sample {
 			stop := g.sample("sluice_bytes_total", "tenant", "noisy", "direction", "in")
-			produce(t, "noisy.unheard", "--seconds", "14", "--prop", "acks=0", "--prop", "enable.idempotence=false")
+			produce(t, "noisy.unheard", "--seconds", "16", "--prop", "acks=0", "--prop", "enable.idempotence=false")
 			return stop()
 		})
 	})
 	t.Run("librdkafka, which ignores throttle_time_ms", func(t *testing.T) {
 		steady(t, 1<<20, func() []kafka.Sample {
 			r := kafka.ResolvePython(t).Program(t.Context(), "produce", "--bootstrap", g.Address, "--client-id", "noisy.rdkafka",
-				"--topics", strings.Join(heldTopics, ","), "--seconds", "14").Wait()
+				"--topics", strings.Join(heldTopics, ","), "--seconds", "16").Wait()
 			if r.Err != nil || len(r.Find("error")) > 0 {
 				t.Fatalf("%s", r)
 			}
@@ -79,7 +79,7 @@ func TestHeld(t *testing.T) {
 		})
 	})
 	t.Run("raw frames, throttle_time_ms ignored", func(t *testing.T) {
-		steady(t, 100_000, func() []kafka.Sample { return rawProducer(t, g, "noisy.raw", 14*time.Second) })
+		steady(t, 100_000, func() []kafka.Sample { return rawProducer(t, g, "noisy.raw", 16*time.Second) })
 	})
 	fill(t, g, k)
 	for _, n := range []int{1, 6, 30} {
@@ -89,7 +89,7 @@ func TestHeld(t *testing.T) {
 				attempt++
 				r := k.Jars.Program(t.Context(), "Consume", "--bootstrap", g.Address, "--client-id", "noisy.c{i}",
 					"--topics", strings.Join(heldTopics, ","), "--group", fmt.Sprintf("noisy.g%d.%d", n, attempt),
-					"--consumers", strconv.Itoa(n), "--seconds", "24").Wait()
+					"--consumers", strconv.Itoa(n), "--seconds", "25").Wait()
 				if r.Err != nil || len(r.Find("error")) > 0 {
 					t.Fatalf("%s", r)
 				}
