@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"sluice/limiter"
 )
 
@@ -62,6 +64,24 @@ func TestSettledOnce(t *testing.T) {
 		wg.Wait()
 		if debt := a.Debt(now, limitOut); debt != 2*time.Second {
 			t.Fatalf("round %d: a debt of %v is left of 3s when 1s is given back", i, debt)
+		}
+	}
+}
+
+// Observing counts the topics that enforcing would not have let be created.
+func TestAutoCreationObserved(t *testing.T) {
+	t.Parallel()
+	r, _, tap, c := leaderRig(t, "", limited("controller_mutation_rate: 1, burst: 1s")+"    enforcement: observe\n")
+	req := metadataReq(9, "payments.new1", "payments.new2", "payments.new3")
+	req.AllowAutoTopicCreation = true
+	c.ask(req)
+	c.ask(req)
+	if n := r.metric("throttled_requests_total", "limit", "controller_mutation_rate", "mode", "observe"); n != 1 {
+		t.Errorf("%v were counted, want 1", n)
+	}
+	for _, got := range tap.requests("payments.app", 3) {
+		if !got.decoded(t).(*kmsg.MetadataRequest).AllowAutoTopicCreation {
+			t.Error("observing forbade to create")
 		}
 	}
 }
