@@ -12,8 +12,9 @@ COPY . .
 ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /sluice ./cmd/sluice
 
-# Static, no shell; it brings CA certificates, and a user that is not root (65532).
-FROM gcr.io/distroless/static-debian12:nonroot
+# Static, no shell, nothing but the binary and CA certificates; the user is not root.
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /sluice /sluice
 USER 65532:65532
 # The bootstrap listener and the admin address. The ports per broker are those of
