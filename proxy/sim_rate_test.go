@@ -73,7 +73,7 @@ func (s *sim) checkRates() {
 	}
 	for _, k := range kinds {
 		observed := map[string]bool{}
-		for _, t := range s.epochs[0].policy.tenants {
+		for _, t := range s.first.tenants {
 			if t.observe {
 				observed[t.home] = true
 				continue
@@ -111,7 +111,7 @@ func (s *sim) checkBucket(kind string, m *simMeter, name string, of func(simPass
 	if overrun == 0 && kind == "producer_byte_rate" && s.only(ids, rate) {
 		clients = 0 // turns come one after the other, by this limit alone
 	}
-	level, peak, at := 0.0, 0.0, s.start()
+	level, peak, at := 0.0, 0.0, s.began
 	var peakAt time.Time
 	for i, epoch := range s.epochs {
 		until := time.Unix(math.MaxInt32, 0)
@@ -154,9 +154,9 @@ func (s *sim) checkBucket(kind string, m *simMeter, name string, of func(simPass
 	}
 	if peak > 0 {
 		for _, e := range s.epochs {
-			s.t.Logf("limits of %s since %v: %+v", name, e.from.Sub(s.start()), limits(e.policy))
+			s.t.Logf("limits of %s since %v: %+v", name, e.from.Sub(s.began), limits(e.policy))
 		}
-		s.fail("%s of %s: %.0f too much until %v (largest %.0f, %d clients, overrun %.0f)", kind, name, peak, peakAt.Sub(s.start()), largest, clients, overrun)
+		s.fail("%s of %s: %.0f too much until %v (largest %.0f, %d clients, overrun %.0f)", kind, name, peak, peakAt.Sub(s.began), largest, clients, overrun)
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *sim) only(ids map[string]bool, rate func(simLimits) float64) bool {
 	if s.faults || len(s.epochs) > 1 {
 		return false
 	}
-	p := s.epochs[0].policy
+	p := s.first
 	for id := range ids {
 		t, levels := p.tenant(team(id)), 0
 		for _, l := range []simLimits{t.limits, t.perClient, p.slices[t.home]} {
@@ -187,7 +187,7 @@ func (s *sim) overrun(kind, name string) (sum float64) {
 		if metric != "sluice_limit_overrun_bytes_total" || labels["limit"] != kind {
 			return
 		}
-		if s.epochs[0].policy.tenant(team(name)) == nil || labels["tenant"] == team(name) {
+		if s.first.tenant(team(name)) == nil || labels["tenant"] == team(name) {
 			sum += value
 		}
 	})

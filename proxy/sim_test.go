@@ -30,17 +30,22 @@ import (
 // seed brings back the scenario, not each interleaving.
 
 var (
-	simSeeds = flag.Int("sim.seeds", 20, "how many seeds the simulation runs")
+	simSeeds = flag.Int("sim.seeds", simDefault, "how many seeds the simulation runs")
 	simFirst = flag.Uint64("sim.first", 1, "the first of them")
 )
 
 const (
+	simDefault  = 20
 	simLength   = 40 * time.Second
 	simMaxBatch = 256 << 10 // bytes of a batch of records that is fetched
 )
 
 func TestSimulation(t *testing.T) {
-	for i := range *simSeeds {
+	n := *simSeeds
+	if simRace && n == simDefault {
+		n /= 5 // the race detector makes them ten times as slow
+	}
+	for i := range n {
 		seed := *simFirst + uint64(i)
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "sluice.yaml")
@@ -62,6 +67,8 @@ type sim struct {
 	gw       *Gateway
 	registry *prometheus.Registry
 	logs     *observer.ObservedLogs
+	first    *simPolicy
+	began    time.Time
 	faults   bool
 	plain    bool // limits of tenants alone, no reload: what passes is then known exactly
 	cutShort bool // drained while the clients are busy
@@ -91,8 +98,9 @@ func newSim(t *testing.T, seed uint64, path string) *sim {
 	r := s.rand("run")
 	s.faults, s.plain, s.cutShort = seed%3 != 0, seed%6 == 3, seed%4 == 0
 	s.clusters = []*simCluster{newSimCluster(s, "orders", 3), newSimCluster(s, "clicks", 7)}
-	s.epochs = []simEpoch{{time.Now(), s.newPolicy(r)}}
-	for _, tenant := range s.epochs[0].policy.tenants {
+	s.first, s.began = s.newPolicy(r), time.Now()
+	s.epochs = []simEpoch{{s.began, s.first}}
+	for _, tenant := range s.first.tenants {
 		c := s.cluster(tenant.home)
 		for _, name := range []string{"a", "b", "c", "secret"} {
 			c.add(tenant.name+"."+name, 1<<(10+r.IntN(9)), 0)
@@ -150,14 +158,14 @@ func (s *sim) run() {
 	if s.t.Failed() {
 		for _, e := range s.logs.All() {
 			if e.Level >= zapcore.WarnLevel {
-				s.t.Log(e.Time.Sub(s.epochs[0].from), e.Message, e.ContextMap())
+				s.t.Log(e.Time.Sub(s.began), e.Message, e.ContextMap())
 			}
 		}
 	}
 }
 
 func (s *sim) begin() {
-	s.write(s.epochs[0].policy)
+	s.write(s.first)
 	p, problems := policy.Load(s.path)
 	if problems.Failed() {
 		s.t.Fatal(problems)
@@ -207,7 +215,7 @@ func (s *sim) actor(tenant, app string, r *rand.Rand) *simActor {
 
 // cast starts the clients.
 func (s *sim) cast() {
-	for _, tenant := range s.epochs[0].policy.tenants {
+	for _, tenant := range s.first.tenants {
 		r := s.rand("cast", tenant.name)
 		apps := []string{"app", "batch"}
 		n := 0
@@ -355,11 +363,9 @@ func (s *sim) fail(format string, args ...any) {
 	n := s.failures
 	s.mu.Unlock()
 	if n <= 20 { // the first tell most
-		s.t.Errorf("seed %d, %v: %s", s.seed, time.Since(s.start()), fmt.Sprintf(format, args...))
+		s.t.Errorf("seed %d, %v: %s", s.seed, time.Since(s.began), fmt.Sprintf(format, args...))
 	}
 }
-
-func (s *sim) start() time.Time { return s.epochs[0].from }
 
 func (s *sim) cluster(name string) *simCluster {
 	return s.clusters[slices.IndexFunc(s.clusters, func(c *simCluster) bool { return c.name == name })]
@@ -367,7 +373,7 @@ func (s *sim) cluster(name string) *simCluster {
 
 // tenant of a client ID in the first policy; nil for a stranger. What it says of
 // name, home and enforcement holds in all of them.
-func (s *sim) tenant(clientID string) *simTenant { return s.epochs[0].policy.tenant(team(clientID)) }
+func (s *sim) tenant(clientID string) *simTenant { return s.first.tenant(team(clientID)) }
 
 func (s *sim) home(clientID string) *simCluster { return s.cluster(s.tenant(clientID).home) }
 

@@ -1,0 +1,6 @@
+//go:build race
+
+package proxy
+
+// simRace: the race detector is on.
+const simRace = true
