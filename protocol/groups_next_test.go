@@ -40,8 +40,10 @@ func TestConsumerGroupHeartbeat(t *testing.T) {
 		}
 	}
 	runSplitCases(t, []splitCase{
-		{name: "a topic assigned that was made after the regex was judged", key: 68, judge: j, req: beat("g", nil), rest: beat("g", nil),
-			answer: assignment("mine.a", "theirs", "deleted"), want: assignment("mine.a", "deleted")},
+		{
+			name: "a topic assigned that was made after the regex was judged", key: 68, judge: j, req: beat("g", nil), rest: beat("g", nil),
+			answer: assignment("mine.a", "theirs", "deleted"), want: assignment("mine.a", "deleted"),
+		},
 		pass("unchanged", 0, beat("g", nil), j),
 		pass("names", 0, beat("g", nil, "mine.a", "mine.b"), j),
 		pass("regex", 1, beat("g", name(`mine\..*`)), j),

@@ -126,7 +126,7 @@ func (h *simHandler) fill(resp *kmsg.FetchResponse, topics map[string][]int32, m
 			case version >= 11 && h.chance(50):
 				rp.PreferredReadReplica = h.id
 			default:
-				batches := max((min(maxBytes-total, 4*topic.batch))/topic.batch, 0)
+				batches := max(min(maxBytes-total, 4*topic.batch)/topic.batch, 0)
 				if batches == 0 && total == 0 {
 					batches = 1
 				}
