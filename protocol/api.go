@@ -122,6 +122,9 @@ func define[Q kmsg.Request, R kmsg.Response](a API, r row[Q, R]) *API {
 	return &a
 }
 
+// NumAPIs is one more than the highest API key that [Lookup] knows.
+const NumAPIs = len(apis)
+
 // Lookup returns the row of an API key, or nil for one that the table does not
 // know. Rows with Access Refuse are returned too: they carry the name.
 func Lookup(key int16) *API {

@@ -4,14 +4,6 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 
 // Share groups (KIP-932).
 
-// CapShareFetch lowers what a ShareFetch asks for to limit bytes, so that the
-// answer can be decoded in memory. Brokers still send one batch that is larger.
-// A request that only renews acknowledgements asks for 0 bytes and keeps that
-// (KIP-1222).
-func CapShareFetch(req *kmsg.ShareFetchRequest, limit int32) {
-	req.MaxBytes = min(req.MaxBytes, limit)
-}
-
 func splitShareGroupHeartbeat(req *kmsg.ShareGroupHeartbeatRequest, j Judge) (*kmsg.ShareGroupHeartbeatResponse, bool) {
 	code := codeOf(j, OpRead, Group, req.GroupID)
 	if code == codeNone {

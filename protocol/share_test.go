@@ -136,15 +136,6 @@ func TestShareFetch(t *testing.T) {
 	}})
 }
 
-func TestCapShareFetch(t *testing.T) {
-	for _, c := range [][3]int32{{1 << 30, 4 << 20, 4 << 20}, {1000, 4 << 20, 1000}, {0, 4 << 20, 0}} {
-		req := &kmsg.ShareFetchRequest{MaxBytes: c[0]}
-		if CapShareFetch(req, c[1]); req.MaxBytes != c[2] {
-			t.Errorf("%d capped to %d is %d", c[0], c[1], req.MaxBytes)
-		}
-	}
-}
-
 func shareAck(group string, topics ...string) *kmsg.ShareAcknowledgeRequest {
 	req := &kmsg.ShareAcknowledgeRequest{GroupID: &group, MemberID: name("m"), ShareSessionEpoch: 3}
 	for _, topic := range topics {

@@ -91,11 +91,8 @@ type tenantMetrics struct {
 	m             *metrics
 	tenant, slice string
 	in, out       prometheus.Counter
-	requests      [maxAPIKey + 1]atomic.Pointer[[outcomes]prometheus.Counter]
+	requests      [protocol.NumAPIs]atomic.Pointer[[outcomes]prometheus.Counter]
 }
-
-// maxAPIKey is the highest key of the table.
-const maxAPIKey = 94
 
 func (m *metrics) tenant(tenant, slice string) *tenantMetrics {
 	key := tenantKey{tenant, slice}
@@ -127,7 +124,7 @@ func (t *tenantMetrics) count(api *protocol.API, o outcome) {
 type sliceMetrics struct {
 	m        *metrics
 	slice    string
-	duration [maxAPIKey + 1]atomic.Pointer[prometheus.Observer]
+	duration [protocol.NumAPIs]atomic.Pointer[prometheus.Observer]
 }
 
 func (m *metrics) slice(name string) *sliceMetrics {

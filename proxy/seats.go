@@ -7,20 +7,20 @@ import (
 	"sluice/proxy/policy"
 )
 
-// place says at which level a limit on connections was met.
-type place string
+// scope says whose limit on connections was met.
+type scope string
 
 const (
-	placeClientID place = "this client ID"
-	placeTenant   place = "this tenant"
-	placeSlice    place = "this slice"
+	scopeClientID scope = "this client ID"
+	scopeTenant   scope = "this tenant"
+	scopeSlice    scope = "this slice"
 )
 
-func (p place) level() limiter.Level {
-	switch p {
-	case placeClientID:
+func (s scope) level() limiter.Level {
+	switch s {
+	case scopeClientID:
 		return limiter.ClientID
-	case placeSlice:
+	case scopeSlice:
 		return limiter.Slice
 	default:
 		return limiter.Tenant
@@ -70,16 +70,16 @@ func down[K comparable](m map[K]int, k K) {
 
 // over says which limit on connections the seat of that tenant, already taken,
 // exceeds; "" if none.
-func (s *seats) over(at *seat, t *policy.Tenant) place {
+func (s *seats) over(at *seat, t *policy.Tenant) scope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case exceeds(s.clients[clientKey{at.tenant, at.clientID}], t.LimitsPerClientID):
-		return placeClientID
+		return scopeClientID
 	case exceeds(s.tenants[at.tenant], t.Limits):
-		return placeTenant
+		return scopeTenant
 	case exceeds(s.slices[at.slice], t.Home.Limits):
-		return placeSlice
+		return scopeSlice
 	}
 	return ""
 }

@@ -3,8 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -152,23 +150,22 @@ func limits(p *policy.Policy) limiter.Config {
 	return c
 }
 
-// place is where a listening port stands in the policy.
+// portPlace is where a listening port stands in the policy.
 type portPlace struct {
 	listener string
 	slice    string // "" at a bootstrap port
 	node     int32  // -1 at a bootstrap port
 }
 
-// places are all ports that a policy listens on, by address.
-func places(p *policy.Policy) map[string]portPlace {
+// portPlaces are all ports that a policy listens on, by address.
+func portPlaces(p *policy.Policy) map[string]portPlace {
 	all := map[string]portPlace{}
 	for _, l := range p.Listeners {
 		all[l.Address] = portPlace{listener: l.Name, node: -1}
-		host, _, _ := net.SplitHostPort(l.Address) // validated with the policy
 		for s, r := range l.BrokerPorts {
 			for node := r.FirstNode; node <= r.LastNode; node++ {
 				port, _, _ := r.Port(node)
-				all[net.JoinHostPort(host, strconv.Itoa(port))] = portPlace{l.Name, s, node}
+				all[l.BrokerAddress(port)] = portPlace{l.Name, s, node}
 			}
 		}
 	}
@@ -179,7 +176,7 @@ func places(p *policy.Policy) map[string]portPlace {
 func (g *Gateway) bind(p *policy.Policy) ([]*port, error) {
 	var opened []*port
 	var failed []error
-	for address, at := range places(p) {
+	for address, at := range portPlaces(p) {
 		if g.ports[address] != nil {
 			continue
 		}
@@ -201,7 +198,7 @@ func (g *Gateway) bind(p *policy.Policy) ([]*port, error) {
 
 // unbind gives the open ports their new meaning and closes those without one.
 func (g *Gateway) unbind(p *policy.Policy) {
-	wanted := places(p)
+	wanted := portPlaces(p)
 	for address, port := range g.ports {
 		at, ok := wanted[address]
 		if ok {

@@ -69,7 +69,7 @@ func TestSeats(t *testing.T) {
 		{Name: "a", Home: orders, Limits: policy.Limits{Connections: 3}, LimitsPerClientID: policy.Limits{Connections: 2}},
 		{Name: "b", Home: orders},
 	}
-	over := func(at *seat) place {
+	over := func(at *seat) scope {
 		for _, t := range tenants {
 			if t.Name == at.tenant {
 				return s.over(at, t)
@@ -80,9 +80,9 @@ func TestSeats(t *testing.T) {
 	var taken []*seat
 	for i, c := range []struct {
 		tenant, client string
-		want           place
+		want           scope
 	}{
-		{"a", "x", ""}, {"a", "x", ""}, {"a", "x", placeClientID}, {"a", "y", placeTenant}, {"b", "z", placeSlice},
+		{"a", "x", ""}, {"a", "x", ""}, {"a", "x", scopeClientID}, {"a", "y", scopeTenant}, {"b", "z", scopeSlice},
 	} {
 		at := s.take("orders", c.tenant, c.client)
 		if got := over(at); got != c.want {
@@ -90,9 +90,9 @@ func TestSeats(t *testing.T) {
 		}
 		taken = append(taken, at)
 	}
-	for place, level := range map[place]string{placeClientID: "client_id", placeTenant: "tenant", placeSlice: "slice"} {
-		if got := place.level().String(); got != level {
-			t.Errorf("%q: level %q", place, got)
+	for at, level := range map[scope]string{scopeClientID: "client_id", scopeTenant: "tenant", scopeSlice: "slice"} {
+		if got := at.level().String(); got != level {
+			t.Errorf("%q: level %q", at, got)
 		}
 	}
 	for _, at := range taken {
