@@ -88,7 +88,11 @@ func (c *conn) answers() {
 			continue
 		}
 		var why *closing
-		if !errors.As(err, &why) {
+		switch {
+		case errors.As(err, &why):
+		case errors.Is(err, errBeyondBuffer):
+			why = &closing{reason: reasonBrokerAnswer, text: "the broker's answer: " + err.Error()}
+		default:
 			why = &closing{reason: reasonBrokerClosed, quiet: c.pairs.len() == 0, text: "the broker's connection ended: " + err.Error()}
 		}
 		c.up.release()
@@ -170,7 +174,7 @@ func (c *conn) oneAnswer() error {
 
 // writeLocal writes an answer made here. The caller owns the head of the pairs.
 func (c *conn) writeLocal(p *pending) error {
-	if _, err := c.client.Write(p.local); err != nil {
+	if _, err := c.toClient.Write(p.local); err != nil {
 		return gone(err)
 	}
 	o := outcomeOK
@@ -183,21 +187,22 @@ func (c *conn) writeLocal(p *pending) error {
 
 // relayAnswer passes on an answer that is held whole: all but Fetch.
 func (c *conn) relayAnswer(p *pending, size int, now time.Time) error {
-	f, err := c.readAnswer(p, size)
+	throttle := p.throttle(now)
+	rewrites := c.mustRewrite(p, throttle)
+	f, err := c.readAnswer(p, size, rewrites)
 	if err != nil {
 		return err
 	}
 	defer f.release()
 	out := f.bytes
-	throttle := p.throttle(now)
-	if c.mustRewrite(p, throttle) {
+	if rewrites {
 		if out, err = c.rewrite(p, f.bytes, throttle); err != nil {
 			return err
 		}
 	} else if throttle > 0 {
 		protocol.PatchThrottle(out, p.api.Key, p.version, throttle)
 	}
-	_, err = c.client.Write(out)
+	_, err = c.toClient.Write(out)
 	return gone(err)
 }
 
@@ -249,19 +254,49 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 	return protocol.AppendResponse(nil, p.correlation, resp), nil
 }
 
-// readAnswer reads a whole answer. One that does not fit the read buffer waits for
-// its memory first.
-func (c *conn) readAnswer(p *pending, size int) (frame, error) {
+const (
+	// decodedAnswer is what an answer takes when it is decoded and encoded anew, in
+	// multiples of its size. A Metadata of three replicas takes 5, one of topics
+	// without partitions 10.
+	decodedAnswer = 8
+	// decodedFree is how large an answer may be without reserving that.
+	decodedFree = 16 << 10
+)
+
+// reserveAnswer waits for the memory of an answer, all of it at once: a part is
+// never held while waiting for another. What is decoded takes a tenant's share at
+// most, so that a large one passes alone.
+func (c *conn) reserveAnswer(p *pending, size int, rewrites bool) (release func(), err error) {
+	m := c.gw.budget.answers
+	n := 0
+	if size > wireBuffer {
+		n = size
+	}
+	if rewrites && size > decodedFree {
+		n = max(n, min(n+decodedAnswer*size, int(m.max/4)))
+	}
+	if n == 0 {
+		return func() {}, nil
+	}
+	if release, err = m.reserve(c.ctx, p.counters.tenant, int64(n)); err != nil {
+		return nil, &closing{reason: reasonTooLarge, text: "the broker's answer: " + err.Error()}
+	}
+	return release, nil
+}
+
+// readAnswer reads a whole answer, which waits for its memory first.
+func (c *conn) readAnswer(p *pending, size int, rewrites bool) (frame, error) {
+	free, err := c.reserveAnswer(p, size, rewrites)
+	if err != nil {
+		return frame{}, err
+	}
 	if size <= wireBuffer {
 		b, err := c.up.peek(size)
 		if err != nil {
+			free()
 			return frame{}, err
 		}
-		return frame{bytes: b[:size], release: func() { c.up.use(size) }}, nil
-	}
-	free, err := c.gw.budget.frames.reserve(c.ctx, p.counters.tenant, int64(size))
-	if err != nil {
-		return frame{}, &closing{reason: reasonTooLarge, text: "the broker's answer: " + err.Error()}
+		return frame{bytes: b[:size], release: func() { c.up.use(size); free() }}, nil
 	}
 	b := make([]byte, size)
 	if err := c.up.readFull(b); err != nil {
@@ -305,7 +340,7 @@ func (c *conn) relayFetch(p *pending, size int, now time.Time) error {
 		out := append([]byte(nil), c.up.buffered()[:at]...)
 		out = protocol.AppendFetchHead(out, p.version, head, refused)
 		binary.BigEndian.PutUint32(out, uint32(len(out)+rest-4))
-		if _, err := c.client.Write(out); err != nil {
+		if _, err := c.toClient.Write(out); err != nil {
 			return gone(err)
 		}
 		c.up.use(pos)
@@ -327,7 +362,7 @@ func (c *conn) relayWalked(w *protocol.FetchWalk, pos, rest int) error {
 		}
 		rest -= n
 		if ready := pos + n; ready > 0 {
-			if _, err := c.client.Write(b[:ready]); err != nil {
+			if _, err := c.toClient.Write(b[:ready]); err != nil {
 				return gone(err)
 			}
 			c.up.use(ready)

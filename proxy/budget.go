@@ -14,16 +14,17 @@ var (
 	errTooMuch  = errors.New("the request must be decoded and takes more memory for it than a quarter of gateway.max_buffered")
 )
 
-// budget bounds the memory of what is held: frames, and what requests are decoded
-// to. Each has the whole of max_buffered: a frame is held while it waits to be
-// decoded, and were that memory the same, those who hold frames would wait for one
-// another forever.
+// budget bounds the memory of what is held: the frames of requests, what requests are
+// decoded to, and answers. Each has the whole of max_buffered: a frame is held while it
+// waits to be decoded, and until a broker takes it, which may first want its answers
+// taken. Were that memory the same, those who hold some would wait for one another
+// forever.
 type budget struct {
-	frames, decoded *memory
+	frames, decoded, answers *memory
 }
 
 func newBudget(max int64) *budget {
-	return &budget{frames: newMemory(max, errTooLarge), decoded: newMemory(max, errTooMuch)}
+	return &budget{frames: newMemory(max, errTooLarge), decoded: newMemory(max, errTooMuch), answers: newMemory(max, errTooLarge)}
 }
 
 // memory bounds some bytes, in all and for each tenant (a quarter of the whole), so

@@ -22,7 +22,8 @@ import (
 //
 // Two goroutines work on it: serve reads the client and owns all fields without
 // a word on sharing; answers (answer.go) reads the broker. What both touch is
-// pairs, sessions, recent, and what is atomic.
+// pairs, sessions, recent, and what is atomic. Serve alone writes to the broker. To
+// the client writes whoever owns the head of pairs (pairs.go), and nobody else.
 type conn struct {
 	gw     *Gateway
 	port   *port // where the client came in
@@ -35,6 +36,9 @@ type conn struct {
 	cancel context.CancelFunc
 	watch  watch // what the janitor looks at
 	closed sync.Once
+
+	toClient, toBroker outlet // all writes to the two sides
+
 	ending atomic.Pointer[closing] // why another goroutine ended it
 
 	// Who it is, from the first request on.
@@ -61,6 +65,15 @@ type conn struct {
 
 	sessions fetchSessions
 	recent   recentAnswers
+}
+
+func newConn(g *Gateway, p *port, client net.Conn) *conn {
+	c := &conn{gw: g, port: p, client: client, in: newWire(client), pairs: newPairs()}
+	c.ctx, c.cancel = context.WithCancel(g.ctx)
+	c.toClient.to, c.toClient.clock = client, &g.clock
+	c.toBroker.clock, c.toBroker.watch = &g.clock, &c.watch
+	c.watch.start()
+	return c
 }
 
 // serve is the life of a connection: one request after another until one of the
@@ -207,8 +220,14 @@ func (c *conn) identify(h *protocol.Header) error {
 	case tenant != nil && c.up != nil && snap.slices[tenant.Home.Name] != c.upTo:
 		return errMoved
 	}
+	// A reload does not turn out who was let in. Who was not, or is another now, is
+	// like a new connection.
+	anew := tenant != nil && (c.tenant == nil || h.ClientID != c.clientID)
 	c.leave()
 	c.clientID, c.snap = h.ClientID, snap
+	if anew {
+		return c.admit(tenant)
+	}
 	c.join(tenant)
 	return nil
 }
@@ -264,7 +283,7 @@ func (c *conn) forward(q *query, p *pending) error {
 	if err := c.push(p); err != nil {
 		return err
 	}
-	_, err := c.up.conn.Write(frame)
+	_, err := c.toBroker.Write(frame)
 	c.trim()
 	return c.broken(err)
 }
@@ -311,6 +330,7 @@ func (c *conn) connect() error {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 	}
 	c.up, c.upTo = newWire(up), c.slice
+	c.toBroker.to = up
 	// Whoever writes to the broker is not to be stuck there when the connection ends.
 	context.AfterFunc(c.ctx, func() { _ = up.Close() })
 	c.gw.running.Go(c.answers)
@@ -342,6 +362,9 @@ func (c *conn) drain() {
 // end says why a connection ends, and holds it open a moment where closing at
 // once would only make the client come back at once.
 func (c *conn) end(err error) {
+	if errors.Is(err, errBeyondBuffer) {
+		err = malformed("a request", err)
+	}
 	var why *closing
 	if own := c.ending.Load(); own != nil {
 		why = own

@@ -44,6 +44,7 @@ type Gateway struct {
 	budget   *budget
 	seats    *seats
 	noise    noise
+	clock    atomic.Int64 // moved on by the janitor
 
 	snapshot   atomic.Pointer[snapshot]
 	lastReload atomic.Pointer[reload]
@@ -97,6 +98,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 		quit:    make(chan struct{}),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.clock.Store(1)
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if err := g.apply(p); err != nil {
@@ -134,9 +136,7 @@ func (g *Gateway) serve(p *port) {
 // accept begins the life of a connection. What is above max_connections is held
 // open for a moment, as long as that is cheap, and then closed.
 func (g *Gateway) accept(p *port, client net.Conn) {
-	c := &conn{gw: g, port: p, client: client, in: newWire(client), pairs: newPairs()}
-	c.ctx, c.cancel = context.WithCancel(g.ctx)
-	c.watch.start()
+	c := newConn(g, p, client)
 	g.metrics.accepted.WithLabelValues(p.at.Load().listener).Inc()
 	g.mu.Lock()
 	open := len(g.conns)
@@ -227,9 +227,15 @@ func (g *Gateway) close() {
 func (g *Gateway) watchSlices() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	told := map[string]bool{}
+	told, known := map[string]bool{}, map[string]*slice.Slice{}
 	for {
 		snap := g.snapshot.Load()
+		for name := range known {
+			if snap.slices[name] == nil {
+				g.metrics.sliceReachable.DeleteLabelValues(name)
+			}
+		}
+		known = snap.slices
 		for name, s := range snap.slices {
 			up := 0.0
 			if s.Health().Reachable {

@@ -42,7 +42,9 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 	if err := c.sendProduce(p, size); err != nil {
 		return err
 	}
-	return c.broken(c.in.relay(c.up.conn, size))
+	left, err := c.in.relay(&c.toBroker, size)
+	c.unsent(p, left)
+	return c.broken(err)
 }
 
 // walkTo walks on from pos in the read buffer, which holds the frame from its
@@ -122,10 +124,13 @@ func (c *conn) produceMany(h *protocol.Header, api *protocol.API, pos int) error
 	if err := c.sendProduce(p, size); err != nil {
 		return err
 	}
-	if _, err := c.up.conn.Write(held); err != nil {
-		return c.broken(err)
+	n, err := c.toBroker.Write(held)
+	left := size - n
+	if err == nil {
+		left, err = c.in.relay(&c.toBroker, left)
 	}
-	return c.broken(c.in.relay(c.up.conn, size-len(held)))
+	c.unsent(p, left)
+	return c.broken(err)
 }
 
 // producePart cuts what is refused out of a Produce of which held is the
@@ -137,6 +142,7 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 			return err
 		}
 	}
+	c.watch.whole()
 	q := &query{header: *h, api: api, frame: held}
 	req, err := c.decode(q)
 	if err != nil {
@@ -156,7 +162,8 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 	if err := c.sendProduce(p, len(out)); err != nil {
 		return err
 	}
-	_, err = c.up.conn.Write(out)
+	n, err := c.toBroker.Write(out)
+	c.unsent(p, len(out)-n)
 	return c.broken(err)
 }
 
@@ -228,6 +235,7 @@ func (c *conn) drainProduce(h *protocol.Header) (*kmsg.ProduceRequest, error) {
 			continue
 		case protocol.ProduceDone:
 			c.in.use(n)
+			c.watch.whole()
 			return req, nil
 		}
 		c.in.use(n)
@@ -243,10 +251,10 @@ func (c *conn) sendProduce(p *pending, size int) error {
 		c.take(&t, limitRequests, 1, now)
 		p.announces(limitRequests)
 	}
-	charged := c.account.Limited(limitIn)
-	if charged {
+	if c.account.Limited(limitIn) {
 		c.take(&t, limitIn, float64(size), now)
 		p.announces(limitIn)
+		p.provisional = float64(size)
 	}
 	heard := c.walk.Acks != 0
 	p.waited = t.wait
@@ -255,9 +263,7 @@ func (c *conn) sendProduce(p *pending, size int) error {
 		err = c.connect()
 	}
 	if err != nil { // no broker gets it
-		if charged {
-			c.account.Settle(time.Now(), limitIn, float64(size), 0)
-		}
+		c.unsent(p, size)
 		return err
 	}
 	c.counters.in.Add(float64(size))
@@ -267,4 +273,11 @@ func (c *conn) sendProduce(p *pending, size int) error {
 	}
 	p.sent = time.Now()
 	return c.push(p)
+}
+
+// unsent gives back what a Produce was charged for the bytes that no broker got.
+func (c *conn) unsent(p *pending, left int) {
+	if left > 0 && p.provisional > 0 {
+		c.account.Settle(time.Now(), limitIn, p.provisional, p.provisional-float64(left))
+	}
 }

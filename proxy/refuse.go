@@ -20,26 +20,28 @@ import (
 
 // Reasons for which a connection ends, as in sluice_refused_connections_total.
 const (
-	reasonNotKafka     = "not_kafka"
-	reasonFirstFrame   = "first_frame_timeout"
-	reasonFrame        = "frame_timeout"
-	reasonIdle         = "idle_timeout"
-	reasonMalformed    = "malformed"
-	reasonUnmatched    = "unmatched"
-	reasonOtherTenant  = "other_tenant"
-	reasonUnsupported  = "unsupported_api"
-	reasonConnections  = "connections"
-	reasonCreationRate = "connection_creation_rate"
-	reasonMaxConns     = "max_connections"
-	reasonTooLarge     = "too_large"
-	reasonDeniedAcks0  = "denied_acks_0"
-	reasonUnreachable  = "broker_unreachable"
-	reasonBrokerClosed = "broker_closed"
-	reasonBrokerAnswer = "broker_answer"
-	reasonClientGone   = "client_gone"
-	reasonDraining     = "draining"
-	reasonMoved        = "tenant_moved"
-	reasonAppeared     = "topic_appeared"
+	reasonNotKafka      = "not_kafka"
+	reasonFirstFrame    = "first_frame_timeout"
+	reasonFrame         = "frame_timeout"
+	reasonIdle          = "idle_timeout"
+	reasonMalformed     = "malformed"
+	reasonUnmatched     = "unmatched"
+	reasonOtherTenant   = "other_tenant"
+	reasonUnsupported   = "unsupported_api"
+	reasonConnections   = "connections"
+	reasonCreationRate  = "connection_creation_rate"
+	reasonMaxConns      = "max_connections"
+	reasonTooLarge      = "too_large"
+	reasonDeniedAcks0   = "denied_acks_0"
+	reasonUnreachable   = "broker_unreachable"
+	reasonBrokerClosed  = "broker_closed"
+	reasonBrokerAnswer  = "broker_answer"
+	reasonClientGone    = "client_gone"
+	reasonClientStalled = "client_stalled"
+	reasonBrokerStalled = "broker_stalled"
+	reasonDraining      = "draining"
+	reasonMoved         = "tenant_moved"
+	reasonAppeared      = "topic_appeared"
 )
 
 // closing is why the gateway ends a connection.
@@ -148,6 +150,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 		if err != nil {
 			return err
 		}
+		c.watch.whole()
 		q.frame = f.bytes
 		q.req, err = c.decode(q)
 		f.release()

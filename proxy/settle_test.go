@@ -26,6 +26,30 @@ func TestWhatNoBrokerGetsIsNotCharged(t *testing.T) {
 			t.Errorf("the next 2000 bytes of a burst of 2000 wait for %v", wait)
 		}
 	})
+	t.Run("the rest of a Produce whose client stopped in the middle", func(t *testing.T) {
+		t.Parallel()
+		for name, req := range map[string]kmsg.Request{
+			"one topic": produceReq(9, 1, 90_000, "payments.a"), "several": produceReq(9, 1, 45_000, "payments.a", "payments.b"),
+		} {
+			r := newRig(t, "", ruledTenant+"    limits: {producer_byte_rate: 1kB, burst: 100s}\n", fakeCluster(t, "payments.a", "payments.b"))
+			c := r.raw("payments.app", "")
+			frame := c.frame(req)
+			c.write(frame[:len(frame)-10_000])
+			a := r.limiter.Account(time.Now(), "orders", "payments", "payments.other")
+			defer a.Close(time.Now())
+			eventually(t, 2*time.Second, name+": it was charged", func() bool { return r.metric("bytes_total", "direction", "in") > 90_000 })
+			_ = c.Close()
+			eventually(t, 2*time.Second, name+": its connection is gone", func() bool { return len(r.connections()) == 0 })
+			// About 20 kB of the burst are left: 10 kB that were never charged and 10 kB
+			// that never came.
+			if wait := a.Reserve(time.Now(), limitIn, 18_000).Wait; wait > 0 {
+				t.Errorf("%s: 18 kB wait for %v", name, wait)
+			}
+			if wait := a.Reserve(time.Now(), limitIn, 10_000).Wait; wait == 0 {
+				t.Errorf("%s: what came was not charged", name)
+			}
+		}
+	})
 	t.Run("a Fetch whose client gave up before its turn came", func(t *testing.T) {
 		t.Parallel()
 		r, _, _, c := leaderRig(t, "", limited("consumer_byte_rate: 20kB, burst: 100ms"))

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/proxy/policy"
 )
 
 // What a connection is waiting for, as the janitor sees it.
@@ -15,7 +17,8 @@ const (
 	phaseOurs               // a turn, memory, a name or a broker: the client is not to blame
 )
 
-// minPace is what a frame's sender must keep up beyond frame_timeout, in bytes per second.
+// minPace is what a frame's sender must keep up beyond frame_timeout, and whoever is
+// sent something, in bytes per second.
 const minPace = 1 << 20
 
 // watch is what the janitor looks at, since a deadline set on the socket for each
@@ -74,7 +77,30 @@ func (w *watch) theirs() {
 
 func (w *watch) answered(now time.Time) { w.heard.Store(now.UnixNano()) }
 
-// late says which of the client's time limits has passed, "" for none.
+// stalled says who has stopped reading what is written to it, nil for nobody.
+func (c *conn) stalled() *closing {
+	for _, side := range []struct {
+		to           *outlet
+		reason, text string
+	}{
+		{&c.toClient, reasonClientStalled, "the client does not read its answers: "},
+		{&c.toBroker, reasonBrokerStalled, "the broker does not read its requests: "},
+	} {
+		size := side.to.size.Load()
+		allowed := allowance(&c.gw.settings, size)
+		if side.to.underway(c.gw.clock.Load()) > allowed+period(&c.gw.settings) {
+			return &closing{reason: side.reason, text: side.text + itoa(int(size)) + " bytes were not taken within " + allowed.Round(time.Millisecond).String()}
+		}
+	}
+	return nil
+}
+
+// allowance is how long a frame, or a write, of so many bytes may take.
+func allowance(s *policy.Gateway, bytes int64) time.Duration {
+	return s.FrameTimeout + time.Duration(bytes)*time.Second/minPace
+}
+
+// late says which of the client's time limits has passed, nil for none.
 func (c *conn) late(now time.Time) *closing {
 	s := &c.gw.settings
 	age := func(since int64) time.Duration { return time.Duration(now.UnixNano() - since) }
@@ -89,27 +115,41 @@ func (c *conn) late(now time.Time) *closing {
 			return &closing{reason: reasonIdle, quiet: true, text: "no request for " + s.IdleTimeout.String()}
 		}
 	case phaseFrame:
-		allowed := s.FrameTimeout + time.Duration(c.watch.expected.Load())*time.Second/minPace
-		if age(c.watch.since.Load()) > allowed {
+		allowed := allowance(s, c.watch.expected.Load())
+		// What the broker takes long to read is added to since when it is read, so the
+		// write is looked at first: seen twice it does no harm.
+		writing := c.toBroker.underway(c.gw.clock.Load())
+		if age(c.watch.since.Load())-writing > allowed {
 			return &closing{reason: reasonFrame, text: "a request did not come whole within " + allowed.Round(time.Millisecond).String()}
 		}
 	}
 	return nil
 }
 
-// janitor ends the connections whose time is over.
+// period is how often the janitor looks.
+func period(s *policy.Gateway) time.Duration {
+	return max(min(time.Second, s.FirstFrameTimeout/4, s.FrameTimeout/4, s.IdleTimeout/4), 10*time.Millisecond)
+}
+
+// janitor ends the connections whose time is over, and moves the gateway's clock on:
+// by one period each time it looks, so that nobody is blamed for the time in which
+// the whole process stood still.
 func (g *Gateway) janitor() {
-	s := &g.settings
-	every := min(time.Second, s.FirstFrameTimeout/4, s.FrameTimeout/4, s.IdleTimeout/4)
-	ticker := time.NewTicker(max(every, 10*time.Millisecond))
+	every := period(&g.settings)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
 		case now := <-ticker.C:
+			g.clock.Add(int64(every))
 			for _, c := range g.connections() {
-				if why := c.late(now); why != nil {
+				why := c.stalled()
+				if why == nil {
+					why = c.late(now)
+				}
+				if why != nil {
 					c.kill(why)
 				}
 			}

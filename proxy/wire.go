@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -53,9 +54,17 @@ func (b *wire) use(n int) {
 	}
 }
 
-// peek returns the next bytes, at least n of them, without using them; n must
-// not exceed wireBuffer. io.ErrUnexpectedEOF: the peer closed in the middle.
+// errBeyondBuffer: what must be seen at once is larger than the read buffer, such as
+// the names that a Produce begins with.
+var errBeyondBuffer = errors.New("names longer than " + strconv.Itoa(wireBuffer) + " bytes in all")
+
+// peek returns the next bytes, at least n of them, without using them.
+// errBeyondBuffer: n is more than wireBuffer. io.ErrUnexpectedEOF: the peer closed in
+// the middle.
 func (b *wire) peek(n int) ([]byte, error) {
+	if n > wireBuffer {
+		return nil, errBeyondBuffer
+	}
 	for b.w-b.r < n {
 		if err := b.fill(); err != nil {
 			if errors.Is(err, io.EOF) && b.w > b.r {
@@ -170,28 +179,30 @@ func (b *wire) more(dst []byte, max int) ([]byte, error) {
 	return dst, nil
 }
 
-// relay passes the next n bytes on to dst as they come.
-func (b *wire) relay(dst io.Writer, n int) error {
+// relay passes the next n bytes on to dst as they come. It returns how many it could
+// not pass on.
+func (b *wire) relay(dst io.Writer, n int) (left int, err error) {
 	for n > 0 {
 		if b.r == b.w {
 			if err := b.fill(); err != nil {
 				if errors.Is(err, io.EOF) {
 					err = io.ErrUnexpectedEOF
 				}
-				return err
+				return n, err
 			}
 		}
 		piece := b.buffered()
 		if len(piece) > n {
 			piece = piece[:n]
 		}
-		if _, err := dst.Write(piece); err != nil {
-			return err
+		wrote, err := dst.Write(piece)
+		n -= wrote
+		if err != nil {
+			return n, err
 		}
 		b.use(len(piece))
-		n -= len(piece)
 	}
-	return nil
+	return 0, nil
 }
 
 // hungUp reports whether the peer has closed its side, as far as the kernel knows

@@ -91,7 +91,7 @@ func TestWireReads(t *testing.T) {
 					got = append(got, b...)
 				case 2:
 					var dst bytes.Buffer
-					err = w.relay(&dst, n)
+					_, err = w.relay(&dst, n)
 					got = append(got, dst.Bytes()...)
 				case 3:
 					var b []byte
@@ -150,7 +150,13 @@ func TestWireCutShort(t *testing.T) {
 	for name, read := range map[string]func(*wire) error{
 		"peek":     func(w *wire) error { _, err := w.peek(100); return err },
 		"readFull": func(w *wire) error { return w.readFull(make([]byte, 100)) },
-		"relay":    func(w *wire) error { return w.relay(io.Discard, 100) },
+		"relay": func(w *wire) error {
+			left, err := w.relay(io.Discard, 100)
+			if left != 50 {
+				t.Errorf("relay says that %d of 100 bytes are left", left)
+			}
+			return err
+		},
 		"more": func(w *wire) error {
 			for held := []byte(nil); ; {
 				var err error
