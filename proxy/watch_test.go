@@ -62,6 +62,64 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// Who does not take what is written is ended after its time and never before, and the
+// time that the broker takes is not the client's.
+func TestStalled(t *testing.T) {
+	g := &Gateway{ctx: t.Context(), settings: policy.Gateway{FirstFrameTimeout: 4 * time.Second, FrameTimeout: 4 * time.Second, IdleTimeout: 40 * time.Second}}
+	at := func(d time.Duration) { g.clock.Store(1 + int64(d)) }
+	at(0)
+	c := newConn(g, nil, nil)
+	reason := func() string {
+		if why := c.stalled(); why != nil {
+			return why.reason
+		}
+		return ""
+	}
+	for _, side := range []struct {
+		to     *outlet
+		reason string
+	}{{&c.toClient, reasonClientStalled}, {&c.toBroker, reasonBrokerStalled}} {
+		at(0)
+		side.to.to = writes(func() {
+			at(7 * time.Second) // 4 s, 2 s for 2 MiB, and the period of the clock
+			if got := reason(); got != "" {
+				t.Errorf("too soon: %q", got)
+			}
+			at(7*time.Second + 1)
+			if got := reason(); got != side.reason {
+				t.Errorf("%q, want %q", got, side.reason)
+			}
+		})
+		_, _ = side.to.Write(make([]byte, 2<<20))
+		at(time.Hour)
+		if got := reason(); got != "" {
+			t.Errorf("after the write: %q", got)
+		}
+	}
+	at(0)
+	c.watch.start()
+	c.watch.size(1)
+	late := func(after time.Duration) bool { return c.late(time.Now().Add(after)) != nil }
+	c.toBroker.to = writes(func() {
+		at(time.Minute)
+		if late(time.Minute + 3*time.Second) {
+			t.Error("blamed while the broker takes its time")
+		}
+	})
+	_, _ = c.toBroker.Write([]byte{1})
+	if late(time.Minute + 3*time.Second) {
+		t.Error("blamed afterwards")
+	}
+	if !late(time.Minute + 5*time.Second) {
+		t.Error("not blamed for its own time")
+	}
+}
+
+// writes does something during each write.
+type writes func()
+
+func (w writes) Write(b []byte) (int, error) { w(); return len(b), nil }
+
 func TestSeats(t *testing.T) {
 	s := newSeats()
 	orders := &policy.Slice{Name: "orders", Limits: policy.Limits{Connections: 4}}
