@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -27,27 +28,13 @@ var errTold = errors.New("told")
 // usageError is wrong usage of a command.
 type usageError struct{ error }
 
-func main() { os.Exit(execute(os.Args[1:])) }
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func execute(args []string) int {
-	root := &cobra.Command{
-		Use:   "sluice",
-		Short: "A gateway in front of Apache Kafka that holds each application to its limits and rules",
-		Long: "Sluice stands in front of Apache Kafka brokers and speaks the Kafka protocol on both sides.\n" +
-			"Clients only change bootstrap.servers. It knows every client by its client ID, holds each tenant\n" +
-			"to its limits and rules, and sends it to the cluster that serves it.",
-		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), demoCommand(), versionCommand())
+// execute runs one command line and returns its exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	var usage usageError
@@ -55,12 +42,67 @@ func execute(args []string) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "sluice: %v\nRun '%s --help' for how to use it.\n", err, cmd.CommandPath())
+		fmt.Fprintf(stderr, "sluice: %v\nRun '%s --help' for how to use it.\n", err, cmd.CommandPath())
 		return exitUsage
 	case !errors.Is(err, errTold):
-		fmt.Fprintln(os.Stderr, "sluice:", err)
+		fmt.Fprintln(stderr, "sluice:", err)
 	}
 	return exitFailed
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "A gateway in front of Apache Kafka that holds each application to its limits and rules",
+		Long: "Sluice stands in front of Apache Kafka brokers and speaks the Kafka protocol on both sides.\n" +
+			"Clients only change bootstrap.servers. It knows every client by its client ID, holds each tenant\n" +
+			"to its limits and rules, and sends it to the cluster that serves it.",
+		SilenceErrors: true, SilenceUsage: true,
+		Example: "  sluice demo                          # see it work, with nothing else needed\n" +
+			"  sluice check --config sluice.yaml\n  sluice run --config sluice.yaml",
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(runCommand(), checkCommand(), demoCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.InitDefaultCompletionCmd()
+	completion, _, _ := root.Find([]string{"completion"})
+	completion.Args = noCommand
+	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	completion.Example = "  source <(sluice completion bash)"
+	for _, shell := range completion.Commands() {
+		shell.Args = noArgs
+		shell.Example = fmt.Sprintf("  sluice completion %[1]s > sluice.%[1]s", shell.Name())
+	}
+	return root
+}
+
+// helpCommand does what cobra's does, but an unknown command is wrong usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "Help about any command", Example: "  sluice help run",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, unknown, err := cmd.Root().Find(args)
+			if err == nil {
+				err = noCommand(about, unknown)
+			}
+			if err != nil {
+				return usageError{fmt.Errorf("%w: 'sluice help' lists them all", err)}
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+// noCommand refuses what stands where a command should, as wrong usage.
+func noCommand(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q", args[0])}
+	}
+	return nil
 }
 
 // noArgs refuses arguments that are no flags, as wrong usage.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +33,7 @@ func runCommand() *cobra.Command {
 			"Logs are JSON lines on standard error.",
 		Example: "  sluice run --config sluice.yaml\n  kill -HUP $(pidof sluice)   # after a change of the file",
 		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path, cmd.ErrOrStderr()) },
 	}
 	configFlag(cmd, &path)
 	return cmd
@@ -77,14 +78,17 @@ func load(path string) (*policy.Policy, policy.Problems) {
 // GOGC in the environment goes before it.
 const gcPercent = 50
 
-// run serves until it is told to stop.
-func run(ctx context.Context, path string) error {
+// run serves until it is told to stop. Problems of the file go to stderr; the log
+// goes to the standard error of the process.
+func run(ctx context.Context, path string, stderr io.Writer) error {
+	hup, stop, done := listenSignals()
+	defer done()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	p, problems := load(path)
 	for _, problem := range problems {
-		fmt.Fprintln(os.Stderr, problem)
+		fmt.Fprintln(stderr, problem)
 	}
 	if p == nil {
 		return errTold
@@ -101,10 +105,6 @@ func run(ctx context.Context, path string) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-
 	gateway, err := proxy.Start(p, proxy.Options{Path: path, Version: buildVersion(), Log: log, Registry: registry})
 	if err != nil {
 		return fmt.Errorf("cannot start: %w", err)
@@ -118,33 +118,38 @@ func run(ctx context.Context, path string) error {
 	log.Info("serving", zap.String("version", buildVersion()), zap.String("admin", p.Admin.Address), zap.Int("tenants", len(p.Tenants)))
 	for {
 		select {
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				_ = gateway.Reload() // it has told of its problems
-				continue
-			}
-			return drain(gateway, signals, log)
+		case <-hup:
+			_ = gateway.Reload() // it has told of its problems
+		case <-stop:
+			return drain(gateway, stop, log)
 		case <-ctx.Done():
-			return drain(gateway, signals, log)
+			return drain(gateway, stop, log)
 		}
 	}
 }
 
-// drain ends the gateway; another signal than SIGHUP ends it at once.
-func drain(gateway *proxy.Gateway, signals <-chan os.Signal, log *zap.Logger) error {
+// listenSignals hands SIGHUP to hup, and SIGTERM and SIGINT to stop, until done is
+// called. They have a channel each, so that no number of SIGHUPs that wait behind a
+// slow reload can crowd a SIGTERM out. One SIGHUP that waits stands for all of them,
+// for the reload after it reads the newest file. Of the others two count: to
+// drain, and to end at once.
+func listenSignals() (hup, stop <-chan os.Signal, done func()) {
+	h, s := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(h, syscall.SIGHUP)
+	signal.Notify(s, syscall.SIGTERM, syscall.SIGINT)
+	return h, s, func() { signal.Stop(h); signal.Stop(s) }
+}
+
+// drain ends the gateway; another signal to stop ends it at once.
+func drain(gateway *proxy.Gateway, stop <-chan os.Signal, log *zap.Logger) error {
 	log.Info("draining")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		for {
-			select {
-			case s := <-signals:
-				if s != syscall.SIGHUP {
-					cancel()
-				}
-			case <-ctx.Done():
-				return
-			}
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
 		}
 	}()
 	cut := gateway.Drain(ctx)

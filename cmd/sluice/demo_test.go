@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The demo shows each kind of client: the polite one is served, the noisy one held
+// near its limit, the one without a tenant refused. It leaves nothing behind.
+func TestDemo(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	c := start(t, "demo", "--for", "3s")
+	code, stderr := c.exits()
+	out := c.stdout.String()
+	if code != 0 || stderr != "" {
+		t.Errorf("exit %d, stderr %s", code, stderr)
+	}
+	rows := map[string][]string{} // the last of each
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) >= 7 {
+			rows[f[0]] = f
+		}
+	}
+	if rows["TENANT"] == nil || rows["payments"] == nil || rows["tracking"] == nil || rows["unmatched"] == nil {
+		t.Fatalf("rows are missing:\n%s", out)
+	}
+	number := func(tenant string, column int) float64 {
+		v, err := strconv.ParseFloat(rows[tenant][column], 64)
+		if err != nil {
+			t.Errorf("%s, column %d: %v\n%s", tenant, column, err, out)
+		}
+		return v
+	}
+	// In MB/s; the tenant's limit is 2, and one second's share of it may be early.
+	if in := number("tracking", 2); in < 0.5 || in > 3 {
+		t.Errorf("tracking produces %v MB/s, its limit is 2:\n%s", in, out)
+	}
+	if in := number("payments", 2); in <= 0 || in > 2 {
+		t.Errorf("payments produces %v MB/s, it wants 0.5:\n%s", in, out)
+	}
+	if denied := number("unmatched", len(rows["unmatched"])-1); denied <= 0 {
+		t.Errorf("the client of no tenant is not refused:\n%s", out)
+	}
+	if rows["payments"][1] != "orders" || rows["tracking"][1] != "clicks" {
+		t.Errorf("slices:\n%s", out)
+	}
+	left, err := os.ReadDir(tmp)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	if !strings.Contains(out, tmp) {
+		t.Errorf("its file is not in the directory that this test looks at:\n%s", out)
+	}
+}
