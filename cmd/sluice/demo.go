@@ -139,8 +139,10 @@ func demo(ctx context.Context, out io.Writer) error {
 	defer traffic.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var table usageTable
+	table.print(out, time.Now(), registry, p) // nothing yet: what the first second is compared with
 	demoTraffic(ctx, &traffic, bootstrap)
-	watchDemo(ctx, out, gateway, registry, path)
+	watchDemo(ctx, out, gateway, registry, path, &table)
 	return nil
 }
 
@@ -182,7 +184,7 @@ search:
 func explainDemo(out io.Writer, path, bootstrap, admin string) {
 	fmt.Fprintf(out, `Two embedded clusters (slices "orders" and "clicks") stand behind the gateway at %[1]s.
   payments   polite: produces and consumes far below its limits
-  tracking   noisy: wants all it can get, and is held to 2 MB/s in and 3 MB/s out
+  tracking   noisy: wants all it can get, and is held to 2 MB/s in and 3 MB/s out, once its burst is spent
   stranger   belongs to no tenant, and is told so
 
 Try it by hand in another terminal:
@@ -195,7 +197,8 @@ Ctrl-C ends it.
 `, bootstrap, admin, path, os.Getpid())
 }
 
-// demoTraffic starts the tenants' clients.
+// demoTraffic starts the tenants' clients. It makes one after the other: they share
+// options, in which kgo.NewClient puts the list of codecs in order.
 func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 	client := func(id string, opts ...kgo.Opt) *kgo.Client {
 		cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.ClientID(id)}, opts...)...)
@@ -205,8 +208,8 @@ func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 		return cl
 	}
 	produce := func(id, topic string, size int, every time.Duration, opts ...kgo.Opt) {
+		cl := client(id, opts...)
 		wg.Go(func() {
-			cl := client(id, opts...)
 			defer cl.Close()
 			value := bytes.Repeat([]byte("x"), size)
 			for ctx.Err() == nil {
@@ -218,8 +221,8 @@ func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 		})
 	}
 	consume := func(id, topic, group string) {
+		cl := client(id, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
 		wg.Go(func() {
-			cl := client(id, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
 			defer cl.CloseAllowingRebalance()
 			for ctx.Err() == nil {
 				cl.PollFetches(ctx)
@@ -235,13 +238,12 @@ func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 }
 
 // watchDemo prints the table each second and reloads at SIGHUP.
-func watchDemo(ctx context.Context, out io.Writer, gateway *proxy.Gateway, registry prometheus.Gatherer, path string) {
+func watchDemo(ctx context.Context, out io.Writer, gateway *proxy.Gateway, registry prometheus.Gatherer, path string, table *usageTable) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var table usageTable
 	for {
 		select {
 		case <-ctx.Done():
