@@ -29,29 +29,34 @@ func TestChangeOfClientID(t *testing.T) {
 			change := func(to string) *raw {
 				n++
 				c := r.raw("payments.before-"+itoa(n), "")
-				c.ask(apiVersionsReq(3))
+				first := c.frame(apiVersionsReq(3))
 				id := "payments." + to
 				c.clientID = &id
-				c.send(apiVersionsReq(3))
+				c.write(append(first, c.frame(apiVersionsReq(3))...))
 				return c
 			}
 			free := change("b")
-			if _, _, err := free.recv(); err != nil {
-				t.Errorf("to one that is free: %v", err)
+			for range 2 {
+				if _, _, err := free.recv(); err != nil {
+					t.Errorf("to one that is free: %v", err)
+				}
 			}
 			var taken []*raw
-			for range 8 { // at 1 per second four may wait for their turn
+			for range 30 { // at 1 per second four may wait for their turn
 				taken = append(taken, change("a"))
 			}
-			eventually(t, 3*time.Second, "it is refused", func() bool { return r.metric("refused_connections_total", "reason", reason) >= 3 })
+			eventually(t, 10*time.Second, "it is refused", func() bool { return r.metric("refused_connections_total", "reason", reason) >= 10 })
 			ended := 0
 			for _, c := range taken {
+				if _, _, err := c.recv(); err != nil {
+					t.Errorf("before the change: %v", err)
+				}
 				if _, _, err := c.recv(); err != nil {
 					ended++
 				}
 			}
-			if n := r.metric("refused_connections_total", "reason", reason); ended < 3 || ended != int(n) {
-				t.Errorf("%d of 8 were ended, %v are counted as refused", ended, n)
+			if n := r.metric("refused_connections_total", "reason", reason); ended < 10 || ended != int(n) {
+				t.Errorf("%d of 30 were ended, %v are counted as refused", ended, n)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ type Gateway struct {
 	budget   *budget
 	seats    *seats
 	noise    noise
-	clock    atomic.Int64 // moved on by the janitor
+	clock    atomic.Int64 // when the janitor last looked, unix nanoseconds
 
 	snapshot   atomic.Pointer[snapshot]
 	lastReload atomic.Pointer[reload]
@@ -98,7 +98,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 		quit:    make(chan struct{}),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	g.clock.Store(1)
+	g.clock.Store(time.Now().UnixNano())
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if err := g.apply(p); err != nil {

@@ -11,10 +11,10 @@ import (
 // goroutine writes at a time.
 type outlet struct {
 	to    io.Writer
-	clock *atomic.Int64 // the gateway's, which costs less to read than the time
+	clock *atomic.Int64 // the gateway's: less exact than the time, and cheaper to read
 	watch *watch        // of the client who is not to blame for the time that writes take; nil for none
 
-	since atomic.Int64 // when the write began, by that clock; 0: none is under way
+	since atomic.Int64 // what the clock said when the write began; 0: none is under way
 	size  atomic.Int64 // its bytes
 }
 
@@ -30,8 +30,8 @@ func (o *outlet) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// underway is how long a write has been going on at that time of the clock, 0 if
-// none is. It is less than the clock's period too long.
+// underway is how long a write has been going on at that time, unix nanoseconds; 0 if
+// none is. It is at most one period of the clock too long.
 func (o *outlet) underway(now int64) time.Duration {
 	if since := o.since.Load(); since != 0 {
 		return time.Duration(now - since)

@@ -77,8 +77,10 @@ func (w *watch) theirs() {
 
 func (w *watch) answered(now time.Time) { w.heard.Store(now.UnixNano()) }
 
-// stalled says who has stopped reading what is written to it, nil for nobody.
-func (c *conn) stalled() *closing {
+// stalled says who has stopped reading what is written to it, nil for nobody. before
+// is the look before this one: as the time at which a write began is known to one
+// period only, it is judged one period later, and never too soon.
+func (c *conn) stalled(before int64) *closing {
 	for _, side := range []struct {
 		to           *outlet
 		reason, text string
@@ -88,7 +90,7 @@ func (c *conn) stalled() *closing {
 	} {
 		size := side.to.size.Load()
 		allowed := allowance(&c.gw.settings, size)
-		if side.to.underway(c.gw.clock.Load()) > allowed+period(&c.gw.settings) {
+		if side.to.underway(before) > allowed {
 			return &closing{reason: side.reason, text: side.text + itoa(int(size)) + " bytes were not taken within " + allowed.Round(time.Millisecond).String()}
 		}
 	}
@@ -118,7 +120,7 @@ func (c *conn) late(now time.Time) *closing {
 		allowed := allowance(s, c.watch.expected.Load())
 		// What the broker takes long to read is added to since when it is read, so the
 		// write is looked at first: seen twice it does no harm.
-		writing := c.toBroker.underway(c.gw.clock.Load())
+		writing := c.toBroker.underway(now.UnixNano())
 		if age(c.watch.since.Load())-writing > allowed {
 			return &closing{reason: reasonFrame, text: "a request did not come whole within " + allowed.Round(time.Millisecond).String()}
 		}
@@ -131,21 +133,18 @@ func period(s *policy.Gateway) time.Duration {
 	return max(min(time.Second, s.FirstFrameTimeout/4, s.FrameTimeout/4, s.IdleTimeout/4), 10*time.Millisecond)
 }
 
-// janitor ends the connections whose time is over, and moves the gateway's clock on:
-// by one period each time it looks, so that nobody is blamed for the time in which
-// the whole process stood still.
+// janitor ends the connections whose time is over, and moves the gateway's clock on.
 func (g *Gateway) janitor() {
-	every := period(&g.settings)
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(period(&g.settings))
 	defer ticker.Stop()
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
 		case now := <-ticker.C:
-			g.clock.Add(int64(every))
+			before := g.clock.Swap(now.UnixNano())
 			for _, c := range g.connections() {
-				why := c.stalled()
+				why := c.stalled(before)
 				if why == nil {
 					why = c.late(now)
 				}

@@ -66,11 +66,12 @@ func TestLate(t *testing.T) {
 // time that the broker takes is not the client's.
 func TestStalled(t *testing.T) {
 	g := &Gateway{ctx: t.Context(), settings: policy.Gateway{FirstFrameTimeout: 4 * time.Second, FrameTimeout: 4 * time.Second, IdleTimeout: 40 * time.Second}}
-	at := func(d time.Duration) { g.clock.Store(1 + int64(d)) }
+	began := time.Now()
+	at := func(d time.Duration) { g.clock.Store(began.Add(d).UnixNano()) }
 	at(0)
 	c := newConn(g, nil, nil)
 	reason := func() string {
-		if why := c.stalled(); why != nil {
+		if why := c.stalled(g.clock.Load()); why != nil {
 			return why.reason
 		}
 		return ""
@@ -81,11 +82,11 @@ func TestStalled(t *testing.T) {
 	}{{&c.toClient, reasonClientStalled}, {&c.toBroker, reasonBrokerStalled}} {
 		at(0)
 		side.to.to = writes(func() {
-			at(7 * time.Second) // 4 s, 2 s for 2 MiB, and the period of the clock
+			at(6 * time.Second) // 4 s, and 2 s for 2 MiB
 			if got := reason(); got != "" {
 				t.Errorf("too soon: %q", got)
 			}
-			at(7*time.Second + 1)
+			at(6*time.Second + 1)
 			if got := reason(); got != side.reason {
 				t.Errorf("%q, want %q", got, side.reason)
 			}
@@ -97,9 +98,8 @@ func TestStalled(t *testing.T) {
 		}
 	}
 	at(0)
-	c.watch.start()
 	c.watch.size(1)
-	late := func(after time.Duration) bool { return c.late(time.Now().Add(after)) != nil }
+	late := func(after time.Duration) bool { return c.late(began.Add(after)) != nil }
 	c.toBroker.to = writes(func() {
 		at(time.Minute)
 		if late(time.Minute + 3*time.Second) {
