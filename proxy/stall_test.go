@@ -41,9 +41,9 @@ func allTopics() *kmsg.MetadataRequest {
 // ends waits until the one connection is ended for that reason and has left nothing.
 func (r *rig) ends(reason string) {
 	r.t.Helper()
-	eventually(r.t, time.Minute, reason, func() bool { return r.metric("refused_connections_total", "reason", reason) == 1 })
-	if n := r.metric("refused_connections_total"); n != 1 {
-		r.t.Errorf("%v connections were ended", n)
+	eventually(r.t, time.Minute, reason, func() bool { return r.metric("refused_connections_total") > 0 })
+	if r.metric("refused_connections_total") != 1 || r.metric("refused_connections_total", "reason", reason) != 1 {
+		r.t.Errorf("it was not ended, once, for %s", reason)
 	}
 	if n := r.lines("connection closed", map[string]string{"reason": reason, "tenant": "payments"}); n != 1 {
 		r.t.Errorf("%d log lines", n)
@@ -72,7 +72,7 @@ func TestClientStalled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := requests.cluster(t)
-			r := newRig(t, "frame_timeout: 500ms", openTenant, cluster)
+			r := newRig(t, "frame_timeout: 2s", openTenant, cluster)
 			c := r.raw("payments.app", r.brokerPort(0, cluster.LeaderFor("payments.a", 0)))
 			if name == "Fetch" {
 				c.ask(produceReq(9, 1, 900_000, "payments.a"))
@@ -105,7 +105,7 @@ func TestBrokerStalled(t *testing.T) {
 			t.Parallel()
 			cluster := fakeCluster(t, "payments.a", "payments.b")
 			gated(t, cluster)
-			r := newRig(t, "frame_timeout: 500ms", ruledTenant, cluster)
+			r := newRig(t, "frame_timeout: 2s", ruledTenant, cluster)
 			c := r.raw("payments.app", r.brokerPort(0, cluster.LeaderFor("payments.a", 0)))
 			list := listOffsetsReq()
 			list.Topics = append(list.Topics, kmsg.ListOffsetsRequestTopic{Topic: "payments.a"})
@@ -140,7 +140,7 @@ func (s slow) Write(b []byte) (int, error) {
 func TestSlowBrokerIsNotTheClientsFault(t *testing.T) {
 	t.Parallel()
 	cluster := fakeCluster(t, "payments.a")
-	r := newRig(t, "frame_timeout: 500ms", openTenant, cluster)
+	r := newRig(t, "frame_timeout: 1s", openTenant, cluster)
 	r.Drain(context.Background())
 	p, problems := policy.Load(r.path)
 	if problems.Failed() {
@@ -149,13 +149,13 @@ func TestSlowBrokerIsNotTheClientsFault(t *testing.T) {
 	var err error
 	if r.Gateway, err = Start(p, Options{Path: r.path, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, address)
-		return slow{c, 250 * time.Millisecond}, err
+		return slow{c, 400 * time.Millisecond}, err
 	}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Drain(context.Background()) })
 	c := r.raw("payments.app", r.brokerPort(0, cluster.LeaderFor("payments.a", 0)))
-	within(t, "a Produce for which the client alone would have 1.5 s", 2500*time.Millisecond, time.Minute, func() {
+	within(t, "a Produce for which the client alone would have 1.9 s", 4000*time.Millisecond, time.Minute, func() {
 		if got := produced(c.ask(produceReq(9, 1, 900_000, "payments.a")))["payments.a"]; got != 0 {
 			t.Errorf("error %d", got)
 		}
@@ -182,7 +182,7 @@ func TestAnswersHaveTheirOwnMemory(t *testing.T) {
 	// Decoded it takes more than the tenant's share, but passes alone.
 	c := r.raw("payments.app", "")
 	c.send(allTopics())
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, resp, err := c.recv(); err != nil || len(metadataOf(resp).Topics) < 2000 {
 		t.Fatalf("with the memory of requests taken: %v", err)
 	}
@@ -197,7 +197,7 @@ func TestAnswersHaveTheirOwnMemory(t *testing.T) {
 		t.Error("it did not wait for its memory")
 	}
 	share(m).Release(1)
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, _, err := c.recv(); err != nil {
 		t.Error(err)
 	}
