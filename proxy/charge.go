@@ -116,7 +116,7 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 
 // chargeMutations applies KIP-599: each topic is taken while the bucket is not in
 // debt; what comes later is refused with THROTTLING_QUOTA_EXCEEDED where the
-// version knows it, and held where it does not.
+// version knows it, and held where it does not. Only what the rules allow counts.
 func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 	p.announces(limitMutations)
 	if c.tenant.Observe || !protocol.KnowsQuotaExceeded(q.header.Key, q.header.Version) {
@@ -134,7 +134,11 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 		r.SetThrottle(int32(min(debt, maxAnnounceOther).Milliseconds()))
 	}
 	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, debt.Seconds())
+	if q.refused != nil { // the rules have refused some too
+		q.api.Merge(refused, q.refused)
+	}
 	q.changed, q.refused, q.local = true, refused, !rest
+	p.refused = refused
 }
 
 // chargeAutoCreation applies KIP-599 to the topics that a Metadata request would

@@ -215,11 +215,7 @@ func (c *conn) identify(h *protocol.Header) error {
 
 // offered ends the connection on what is not in its ApiVersions, as a broker does.
 func (c *conn) offered(h *protocol.Header, api *protocol.API) error {
-	known := api != nil && api.Knows(h.Version)
-	if known && api.Access == protocol.Admin && c.tenant != nil {
-		known = c.tenant.Everything() || c.tenant.Observe
-	}
-	if known {
+	if api != nil && api.Knows(h.Version) {
 		return nil
 	}
 	what := "an API that is not offered"

@@ -58,8 +58,8 @@ func (c *conn) giveSeat() {
 // versionsTimeout bounds how long a client waits for the first contact with its slice.
 const versionsTimeout = 5 * time.Second
 
-// answerApiVersions answers the one API that never goes to a broker: what the
-// tenant may use, which is what its slice, kmsg and the table all know.
+// answerApiVersions answers the one API that never goes to a broker: what its slice,
+// kmsg and the table all know.
 func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 	f, err := c.readFrame(h)
 	if err != nil {
@@ -78,18 +78,16 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 		c.software = req.ClientSoftwareName
 	}
 	var versions *protocol.Versions
-	admin := true
 	if c.tenant != nil {
 		ctx, cancel := context.WithTimeout(c.ctx, versionsTimeout)
 		defer cancel()
 		if versions, err = c.slice.Versions(ctx); err != nil {
 			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 		}
-		admin = c.tenant.Everything() || c.tenant.Observe
 		if c.account.Limited(limitRequests) {
 			c.account.Reserve(time.Now(), limitRequests, 1)
 		}
 	}
 	p := c.pending(q)
-	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions, admin))
+	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions))
 }

@@ -38,6 +38,7 @@ func (c *conn) plan(q *query) error {
 		if err != nil {
 			return err
 		}
+		c.asking.key = q.header.Key
 		q.api.Split(copied, c.asking)
 		judged = false
 	}
@@ -63,6 +64,7 @@ func (c *conn) plan(q *query) error {
 
 // split takes out of a decoded request what the rules refuse.
 func (c *conn) split(q *query) {
+	c.asking.key = q.header.Key
 	refused, rest := q.api.Split(q.req, c.asking)
 	q.refused, q.local = refused, !rest
 	q.denied = refused != nil && (!rest || protocol.Emptied(q.req))
