@@ -180,6 +180,14 @@ func (s *sampler) configs(v reflect.Value) (could, named resourceSet) {
 	return could, named
 }
 
+// Sample is a request of the API's newest version that names the given resources,
+// once wherever it can: a topic by its id where there is no place for its name. What
+// it names without being judged by it is "-".
+func (a *API) Sample(names Names) kmsg.Request {
+	req, _ := a.sample(a.withPlaceholders(names))
+	return req
+}
+
 // sample is a request of the API's newest version that names the given resources,
 // as a broker would read it. Topics are named by their id where the version has no
 // place for names. required are the resources that it must name and does not: each

@@ -71,6 +71,20 @@ func (a *API) withPlaceholders(names Names) Names {
 	return all
 }
 
+// TurnedAway are the codes that the refusal broker answers a request with that names
+// the given resources; none where its answer has no error.
+func (a *API) TurnedAway(names Names, r Refusal) []ErrorPlace {
+	req := a.Sample(names)
+	if p, ok := req.(*kmsg.ProduceRequest); ok {
+		p.Acks = -1
+	}
+	resp, _, ok := r.Answer(req)
+	if !ok {
+		return nil
+	}
+	return ErrorsIn(resp)
+}
+
 func (a *API) verdict(names Names, d Decider) Verdict {
 	req, _ := a.sample(names)
 	v := Verdict{Version: a.Max}

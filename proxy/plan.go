@@ -78,7 +78,7 @@ func (c *conn) mustDecode(a *protocol.API) bool {
 	case a.Key == protocol.KeyFetch, a.Key == protocol.KeyShareFetch:
 		return true
 	}
-	return (protocol.Mutates(a.Key) || a.Key == protocol.KeyMetadata) && c.account.Limited(limitMutations)
+	return ownLimit(a.Key) == limitMutations && c.account.Limited(limitMutations)
 }
 
 // decodeFree is what a request may decode to beyond the size of its frame without

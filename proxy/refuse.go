@@ -157,7 +157,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 	}
 	host, port := c.advertised()
 	resp, hold, ok := protocol.Refusal{
-		Text: c.refusalText(), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
+		Text: refusalText(c.snap.policy, c.clientID), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
 	}.Answer(q.req)
 	if !ok {
 		return deniedUnheard
@@ -172,8 +172,8 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 }
 
 // refusalText is what an unmatched client's user reads in their own log.
-func (c *conn) refusalText() string {
-	return "Sluice: client.id " + quote(c.clientID) + " belongs to no tenant of this gateway; client IDs follow " + c.snap.policy.PatternText()
+func refusalText(p *policy.Policy, clientID string) string {
+	return "Sluice: client.id " + quote(clientID) + " belongs to no tenant of this gateway; client IDs follow " + p.PatternText()
 }
 
 // advertised is where clients reach the listener's bootstrap port.

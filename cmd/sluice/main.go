@@ -47,7 +47,7 @@ func execute(args []string) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), demoCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), explainCommand(), demoCommand(), versionCommand())
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	var usage usageError
