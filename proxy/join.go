@@ -27,7 +27,7 @@ func (c *conn) join(tenant *policy.Tenant) {
 	c.durations = c.gw.metrics.slice(home)
 	c.account = c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID)
 	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
-	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters}
+	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters, clientID: c.clientID, log: c.gw.log}
 	asking := *c.answering
 	asking.counting = true
 	c.asking = &asking

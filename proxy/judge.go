@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"sluice/protocol"
 	"sluice/proxy/policy"
 	"sluice/proxy/slice"
@@ -20,8 +22,10 @@ type judge struct {
 	tenant   *policy.Tenant
 	slice    *slice.Slice
 	counters *tenantMetrics
+	clientID string
+	log      *zap.Logger
 	key      int16 // of the request that is judged
-	counting bool  // each denial is counted: when requests are judged, not when listings are filtered
+	counting bool  // each denial is counted and sampled: when requests are judged, not when listings are filtered
 }
 
 var _ protocol.Judge = (*judge)(nil)
@@ -31,7 +35,7 @@ func (j *judge) Allowed(op protocol.Operation, r protocol.Resource, name string)
 		return true
 	}
 	if j.counting && !j.only(op, r, name) {
-		j.counters.m.denied.WithLabelValues(j.tenant.Name, r.String(), op.String(), mode(j.tenant.Observe)).Inc()
+		j.denied(op, r, name, time.Now())
 	}
 	return false
 }

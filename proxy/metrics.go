@@ -92,6 +92,7 @@ type tenantMetrics struct {
 	tenant, slice string
 	in, out       prometheus.Counter
 	requests      [maxAPIKey + 1]atomic.Pointer[[outcomes]prometheus.Counter]
+	denials       denialSamples
 }
 
 // maxAPIKey is the highest key of the table.

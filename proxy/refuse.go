@@ -255,12 +255,15 @@ func (g *Gateway) tell(c *conn, why *closing) {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func quote(s string) string {
+func quote(s string) string { return strconv.Quote(cut(s)) }
+
+// cut keeps what clients declare short in texts.
+func cut(s string) string {
 	const most = 200
 	if len(s) > most {
-		s = s[:most] + "…"
+		return s[:most] + "…"
 	}
-	return strconv.Quote(s)
+	return s
 }
 
 // name of a tenant for logs and labels.
