@@ -119,13 +119,12 @@ func (s *side) lookUp(topic string) [16]byte {
 	defer c.close()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Version, req.Topics = 12, []kmsg.MetadataRequestTopic{{Topic: &topic}}
-	for range 40 {
+	for range 100 {
 		resp, err := c.ask(context.Background(), req)
-		if err != nil {
-			return absentID
-		}
-		if id := resp.(*kmsg.MetadataResponse).Topics[0].TopicID; id != ([16]byte{}) {
-			return id
+		if err == nil {
+			if id := resp.(*kmsg.MetadataResponse).Topics[0].TopicID; id != ([16]byte{}) {
+				return id
+			}
 		}
 		time.Sleep(50 * time.Millisecond) // a broker learns of it from the controller
 	}

@@ -271,6 +271,12 @@ func nextGroupEntries() []entry {
 	share := func(q *kmsg.ShareGroupHeartbeatRequest, c in, topics ...string) {
 		q.GroupID, q.MemberID, q.SubscribedTopicNames = shut+"sh."+c.token, "member", topics
 	}
+	fetch := func(q *kmsg.ShareFetchRequest, c in, topics []string) {
+		q.GroupID, q.MemberID, q.MaxBytes, q.MaxRecords, q.BatchSize = ptr(shut+"sg"), ptr(memberID(c.token)), 1<<20, 1, 1
+		q.Topics = each(topics, func(topic string) kmsg.ShareFetchRequestTopic {
+			return kmsg.ShareFetchRequestTopic{TopicID: c.side.id(topic), Partitions: []kmsg.ShareFetchRequestTopicPartition{{Partition: 0}, {Partition: 9}}}
+		})
+	}
 	consumers := []string{shut + "cg", open + "cg", shut + "mixed", open + "mixed", open + "foreign", "other.cg", open + "absent", shut + "absent", open + "g"}
 	sharers := []string{shut + "sg", open + "sg", shut + "so", "other.sg", open + "absent", shut + "absent", open + "g"}
 	streams := []string{shut + "st", open + "st", "other.st", open + "absent", shut + "absent"}
@@ -297,12 +303,8 @@ func nextGroupEntries() []entry {
 		ask("ShareGroupDescribe with operations", 77, func(q *kmsg.ShareGroupDescribeRequest, c in) {
 			q.GroupIDs, q.IncludeAuthorizedOperations = sharers, true
 		}, "GROUP-DESCRIBE", "GROUP-READ", "GROUP-DELETE", "GROUP-DESCRIBE_CONFIGS", "GROUP-ALTER_CONFIGS"),
-		ask("ShareFetch", 78, func(q *kmsg.ShareFetchRequest, c in) {
-			q.GroupID, q.MemberID, q.MaxBytes, q.MaxRecords, q.BatchSize = ptr(shut+"sg"), ptr(memberID(c.token)), 1<<20, 1, 1
-			q.Topics = each(existing, func(topic string) kmsg.ShareFetchRequestTopic {
-				return kmsg.ShareFetchRequestTopic{TopicID: c.side.id(topic), Partitions: []kmsg.ShareFetchRequestTopicPartition{{Partition: 0}, {Partition: 9}}}
-			})
-		}, "GROUP-READ", "TOPIC-READ"),
+		ask("ShareFetch", 78, func(q *kmsg.ShareFetchRequest, c in) { fetch(q, c, existing) }, "GROUP-READ", "TOPIC-READ"),
+		ask("ShareFetch of an absent topic", 78, func(q *kmsg.ShareFetchRequest, c in) { fetch(q, c, []string{open + "absent"}) }, "GROUP-READ"),
 		ask("ShareAcknowledge", 79, func(q *kmsg.ShareAcknowledgeRequest, c in) {
 			q.GroupID, q.MemberID, q.ShareSessionEpoch = ptr(shut+"sg"), ptr(memberID("nobody")), 1
 			q.Topics = each(topicsBy(c, 0), func(topic string) kmsg.ShareAcknowledgeRequestTopic {

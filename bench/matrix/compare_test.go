@@ -36,7 +36,7 @@ var loose = map[string]bool{
 	"Timestamp": true, "LeaderEpoch": true, "MemberEpoch": true, "GroupEpoch": true, "AssignmentEpoch": true, "EndpointInformationEpoch": true,
 	"ProducerID": true, "ProducerEpoch": true, "MemberID": true, "LeaderID": true, "ClusterID": true, "SessionID": true,
 	"NodeID": true, "Host": true, "Port": true, "Rack": true, "ControllerID": true, "Leader": true, "Replicas": true, "ISR": true, "EligibleLeaderReplicas": true, "LastKnownELR": true,
-	"AcquisitionLockTimeoutMillis": true, "HeartbeatIntervalMillis": true, "ErrorMessage": true, "StatusDetail": true,
+	"AcquisitionLockTimeoutMillis": true, "HeartbeatIntervalMillis": true, "ErrorMessage": true,
 	"Size": true, "OffsetLag": true, "TotalBytes": true, "UsableBytes": true, "Dir": true, "StartTimestamp": true, "CoordinatorEpoch": true, "LastTimestamp": true, "LastSequence": true, "CurrentTxnStartOffset": true,
 	"ClientHost": true, "ClientID": true, "Records": true, "RecordBatches": true, "HighWaterMark": true, "CurrentVoters": true, "Observers": true, "AssignmentInterval": true, "Lag": true,
 	"StartOffset": true, "ProtocolMetadata": true, "Documentation": true, "AcquiredRecords": true, "TxnStartTimestamp": true,
