@@ -52,6 +52,7 @@ func TestAttacks(t *testing.T) {
 		{"regular expression", regularExpressions},
 		{"group of another", foreignGroup},
 		{"transactional id of another", foreignTransaction},
+		{"fetch as a follower", follower},
 		{"odd names", oddNames},
 		{"an element twice", twice},
 		{"an id and a name that disagree", disagree},
@@ -76,14 +77,12 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// ask sends a request that must be answered. The attacker's follow one that passes,
-// or their refusals would come more and more slowly.
+// ask sends a request that must be answered, after one that passes: else
+// refusals would come more and more slowly.
 func (r *rig) ask(c *conn, version int16, req kmsg.Request) kmsg.Response {
 	r.Helper()
-	if c == r.attacker {
-		if err := c.pass(r.Context()); err != nil {
-			r.Fatal(err)
-		}
+	if err := c.pass(r.Context()); err != nil {
+		r.Fatal(err)
 	}
 	req.SetVersion(version)
 	resp, err := c.ask(r.Context(), req)
@@ -286,6 +285,22 @@ func foreignTransaction(r *rig) {
 	for _, s := range states {
 		if s.TransactionalID == foreign && s.TransactionState != "Ongoing" {
 			r.Errorf("the victim's transaction is %s now", s.TransactionState)
+		}
+	}
+}
+
+// follower fetches as a broker does, which needs no right on the topics.
+func follower(r *rig) {
+	for _, v := range []int16{4, 11, 12, 13, 15, 18} {
+		req := fetchOf(r.side, 0, -1, "other.t", "shut.t", "__consumer_offsets")
+		req.ReplicaID, req.ReplicaState.ID = 1, 1
+		for _, c := range []*conn{r.attacker, r.victim} { // who may do everything is no broker either
+			for _, t := range r.ask(c, v, req).(*kmsg.FetchResponse).Topics {
+				r.code("fetch as a follower", t.Partitions[0].ErrorCode, 29)
+				if len(t.Partitions[0].RecordBatches) > 0 {
+					r.Errorf("v%d: records of %s%s", v, t.Topic, r.side.names.of(t.TopicID))
+				}
+			}
 		}
 	}
 }
