@@ -50,7 +50,7 @@ fuzz = grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . \
 	      $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(1) -fuzzminimizetime 5s -timeout 0 "$$pkg" </dev/null; \
 	    done
 
-.PHONY: help demo build test unit race fuzz-short real lint fmt fuzz soak clean
+.PHONY: help demo build test unit race fuzz-short real lint fmt readme fuzz soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -76,7 +76,7 @@ fuzz-short: ## each fuzz target for FUZZ_SHORT (default 5s)
 
 real: ## the tests against a real Apache Kafka
 	@if $(call need,java javac mvn python3,the tests against a real Apache Kafka); then \
-	  $(call stage,real Kafka) $(GO) test -count=1 -timeout 30m $(TESTFLAGS) $(REAL); \
+	  $(call stage,real Kafka) $(GO) test -p 1 -count=1 -timeout 30m $(TESTFLAGS) $(REAL); \
 	fi
 
 lint: $(LINT) ## golangci-lint, and no path of one machine in the tree
@@ -85,6 +85,9 @@ lint: $(LINT) ## golangci-lint, and no path of one machine in the tree
 
 fmt: $(LINT) ## format as lint wants it
 	$(LINT) fmt ./...
+
+readme: ## write README's table of APIs from the code
+	$(GO) test -count=1 ./protocol -run '^TestReadmeTable$$' -update
 
 # Takes about two minutes on two cores, once.
 $(LINT):

@@ -11,8 +11,6 @@ const (
 	Refuse Access = iota
 	// Pass: offered to every tenant, each resource judged.
 	Pass
-	// Admin: offered only to tenants that may do everything.
-	Admin
 	// Local: answered by the gateway itself.
 	Local
 )

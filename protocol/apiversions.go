@@ -81,9 +81,9 @@ func intersect[K comparable](a, b map[K]Range) map[K]Range {
 var softwareName = regexp.MustCompile(`\A[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?\z`)
 
 // AnswerApiVersions answers ApiVersions, which never goes to a broker: it offers
-// what the table and v both know, and rows with Access Admin only if admin is
-// set. With a nil v it offers the table's own versions, as the refusal broker
-// does.
+// what the table and v both know. With a nil v it offers the table's own versions,
+// as the refusal broker does. What a tenant may do does not change what it is
+// offered: each request is judged, and denied with the error that Kafka gives.
 //
 // version is the one of the request's header and may be any number. A version
 // that the table does not know is answered as Kafka does (KIP-511): body of
@@ -93,7 +93,7 @@ var softwareName = regexp.MustCompile(`\A[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9
 //
 // The answer's Version says how to encode it. Its response header has no tagged
 // fields in any version, flexible or not.
-func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions, admin bool) *kmsg.ApiVersionsResponse {
+func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions) *kmsg.ApiVersionsResponse {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	self := Lookup(int16(kmsg.ApiVersions))
 	if !self.Knows(version) {
@@ -107,7 +107,7 @@ func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions,
 		return resp
 	}
 	for _, a := range apis {
-		if r, ok := offered(a, v, admin); ok {
+		if r, ok := offered(a, v); ok {
 			resp.ApiKeys = append(resp.ApiKeys, offer(a, r))
 		}
 	}
@@ -118,10 +118,10 @@ func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions,
 }
 
 // offered is the range in which an API is offered; false if it is not.
-func offered(a *API, v *Versions, admin bool) (Range, bool) {
+func offered(a *API, v *Versions) (Range, bool) {
 	r := Range{a.Min, a.Max}
 	switch {
-	case a.Access == Refuse, a.Access == Admin && !admin:
+	case a.Access == Refuse:
 		return r, false
 	case v == nil, a.Access == Local:
 		return r, true

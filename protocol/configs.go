@@ -61,34 +61,28 @@ func showResource(t kmsg.ConfigResourceType, name *string, message **string, n N
 	}
 }
 
-// configsCode judges a resource of DescribeConfigs: topics and groups by their
-// name, all else (brokers, loggers, client metrics, types to come) by the cluster.
-func configsCode(j Judge, t kmsg.ConfigResourceType, name string) int16 {
+// configsCode judges a resource whose configuration is asked for or changed: topics
+// and groups by their name, all else (brokers, loggers, client metrics, types to
+// come) by the cluster.
+func configsCode(j Judge, op Operation, t kmsg.ConfigResourceType, name string) int16 {
 	switch t {
 	case kmsg.ConfigResourceTypeTopic:
-		return codeOf(j, OpDescribeConfigs, Topic, name)
+		return codeOf(j, op, Topic, name)
 	case kmsg.ConfigResourceTypeGroupConfig:
-		return codeOf(j, OpDescribeConfigs, Group, name)
+		return codeOf(j, op, Group, name)
 	}
-	return codeOf(j, OpDescribeConfigs, Cluster, ClusterName)
-}
-
-// authorizationMessages are Kafka's texts (org.apache.kafka.common.protocol.Errors).
-var authorizationMessages = map[int16]string{
-	codeTopicAuthorizationFailed:   "Topic authorization failed.",
-	codeGroupAuthorizationFailed:   "Group authorization failed.",
-	codeClusterAuthorizationFailed: "Cluster authorization failed.",
+	return codeOf(j, op, Cluster, ClusterName)
 }
 
 // splitDescribeConfigs refuses resources without DESCRIBE_CONFIGS.
 func splitDescribeConfigs(req *kmsg.DescribeConfigsRequest, j Judge) (*kmsg.DescribeConfigsResponse, bool) {
 	rest, refused := refuse(req.Resources,
 		func(r *kmsg.DescribeConfigsRequestResource) int16 {
-			return configsCode(j, r.ResourceType, r.ResourceName)
+			return configsCode(j, OpDescribeConfigs, r.ResourceType, r.ResourceName)
 		},
 		func(r *kmsg.DescribeConfigsRequestResource, code int16) kmsg.DescribeConfigsResponseResource {
 			return kmsg.DescribeConfigsResponseResource{
-				ErrorCode: code, ErrorMessage: kmsg.StringPtr(authorizationMessages[code]),
+				ErrorCode: code, ErrorMessage: errorText(code),
 				ResourceType: r.ResourceType, ResourceName: r.ResourceName,
 			}
 		})
@@ -138,6 +132,31 @@ func virtualizeDescribeConfigs(_ *kmsg.DescribeConfigsRequest, resp *kmsg.Descri
 	}
 }
 
+// splitAlterConfigs refuses resources without ALTER_CONFIGS.
+func splitAlterConfigs(req *kmsg.AlterConfigsRequest, j Judge) (*kmsg.AlterConfigsResponse, bool) {
+	rest, refused := refuse(req.Resources,
+		func(r *kmsg.AlterConfigsRequestResource) int16 {
+			return configsCode(j, OpAlterConfigs, r.ResourceType, r.ResourceName)
+		},
+		func(r *kmsg.AlterConfigsRequestResource, code int16) kmsg.AlterConfigsResponseResource {
+			return kmsg.AlterConfigsResponseResource{
+				ErrorCode: code, ErrorMessage: errorText(code),
+				ResourceType: r.ResourceType, ResourceName: r.ResourceName,
+			}
+		})
+	if refused == nil {
+		return nil, true
+	}
+	req.Resources = rest
+	resp := kmsg.NewPtrAlterConfigsResponse()
+	resp.Resources = refused
+	return resp, len(rest) > 0
+}
+
+func mergeAlterConfigs(resp, refused *kmsg.AlterConfigsResponse) {
+	resp.Resources = append(resp.Resources, refused.Resources...)
+}
+
 func realizeAlterConfigs(req *kmsg.AlterConfigsRequest, n Nodes) bool {
 	all := true
 	for i := range req.Resources {
@@ -157,6 +176,31 @@ func virtualizeAlterConfigs(_ *kmsg.AlterConfigsRequest, resp *kmsg.AlterConfigs
 	}
 }
 
+// splitIncrementalAlterConfigs refuses resources without ALTER_CONFIGS.
+func splitIncrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest, j Judge) (*kmsg.IncrementalAlterConfigsResponse, bool) {
+	rest, refused := refuse(req.Resources,
+		func(r *kmsg.IncrementalAlterConfigsRequestResource) int16 {
+			return configsCode(j, OpAlterConfigs, r.ResourceType, r.ResourceName)
+		},
+		func(r *kmsg.IncrementalAlterConfigsRequestResource, code int16) kmsg.IncrementalAlterConfigsResponseResource {
+			return kmsg.IncrementalAlterConfigsResponseResource{
+				ErrorCode: code, ErrorMessage: errorText(code),
+				ResourceType: r.ResourceType, ResourceName: r.ResourceName,
+			}
+		})
+	if refused == nil {
+		return nil, true
+	}
+	req.Resources = rest
+	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	resp.Resources = refused
+	return resp, len(rest) > 0
+}
+
+func mergeIncrementalAlterConfigs(resp, refused *kmsg.IncrementalAlterConfigsResponse) {
+	resp.Resources = append(resp.Resources, refused.Resources...)
+}
+
 func realizeIncrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest, n Nodes) bool {
 	all := true
 	for i := range req.Resources {
@@ -174,6 +218,20 @@ func virtualizeIncrementalAlterConfigs(_ *kmsg.IncrementalAlterConfigsRequest, r
 		r := &resp.Resources[i]
 		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
 	}
+}
+
+func deniedListConfigResources(_ *kmsg.ListConfigResourcesRequest, code int16) *kmsg.ListConfigResourcesResponse {
+	resp := kmsg.NewPtrListConfigResourcesResponse()
+	resp.ErrorCode = code
+	return resp
+}
+
+// filterListConfigResources leaves out the topics and groups whose configuration the
+// tenant may not describe; Kafka shows them to whom may DESCRIBE_CONFIGS the cluster.
+func filterListConfigResources(resp *kmsg.ListConfigResourcesResponse, j Judge) {
+	resp.ConfigResources = keep(resp.ConfigResources, func(r *kmsg.ListConfigResourcesResponseConfigResource) bool {
+		return configsCode(j, OpDescribeConfigs, kmsg.ConfigResourceType(r.Type), r.Name) == codeNone
+	})
 }
 
 // virtualizeListConfigResources maps the names of brokers and their loggers (v1+;

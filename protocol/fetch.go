@@ -72,8 +72,13 @@ func FetchSessionNotFound(version int16) *kmsg.FetchResponse {
 
 // Emptied reports whether a request that Split has left something of asks for
 // nothing any more: a Metadata request of which every topic was refused is still
-// sent, for the brokers in its answer.
+// sent for the brokers in its answer, an OffsetDelete for what it says of the group.
 func Emptied(req kmsg.Request) bool {
-	m, ok := req.(*kmsg.MetadataRequest)
-	return ok && m.Topics != nil && len(m.Topics) == 0
+	switch r := req.(type) {
+	case *kmsg.MetadataRequest:
+		return r.Topics != nil && len(r.Topics) == 0
+	case *kmsg.OffsetDeleteRequest:
+		return len(r.Topics) == 0
+	}
+	return false
 }

@@ -8,6 +8,7 @@ const (
 	KeyApiVersions      int16 = 18
 	KeyCreateTopics     int16 = 19
 	KeyDeleteTopics     int16 = 20
+	KeyWriteTxnMarkers  int16 = 27
 	KeyCreatePartitions int16 = 37
 	KeyShareFetch       int16 = 78
 )

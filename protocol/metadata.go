@@ -227,6 +227,9 @@ func splitDescribeTopicPartitions(req *kmsg.DescribeTopicPartitionsRequest, j Ju
 	req.Topics = rest
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
 	resp.Topics = refused
+	if req.Cursor != nil { // what stands before it was answered on an earlier page
+		resp.Topics = keep(refused, func(t *kmsg.DescribeTopicPartitionsResponseTopic) bool { return *t.Topic >= req.Cursor.Topic })
+	}
 	if req.Cursor == nil || j.Allowed(OpDescribe, Topic, req.Cursor.Topic) {
 		return resp, len(rest) > 0
 	}

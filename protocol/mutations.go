@@ -148,18 +148,3 @@ func AutoCreates(req *kmsg.MetadataRequest, topics Topics) int {
 func ForbidAutoCreation(req *kmsg.MetadataRequest) {
 	req.Version, req.AllowAutoTopicCreation = max(req.Version, metadataAutoCreates), false
 }
-
-func mergeCreateTopics(resp, refused *kmsg.CreateTopicsResponse) {
-	resp.Topics = append(resp.Topics, refused.Topics...)
-	resp.ThrottleMillis = max(resp.ThrottleMillis, refused.ThrottleMillis)
-}
-
-func mergeDeleteTopics(resp, refused *kmsg.DeleteTopicsResponse) {
-	resp.Topics = append(resp.Topics, refused.Topics...)
-	resp.ThrottleMillis = max(resp.ThrottleMillis, refused.ThrottleMillis)
-}
-
-func mergeCreatePartitions(resp, refused *kmsg.CreatePartitionsResponse) {
-	resp.Topics = append(resp.Topics, refused.Topics...)
-	resp.ThrottleMillis = max(resp.ThrottleMillis, refused.ThrottleMillis)
-}

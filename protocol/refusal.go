@@ -33,7 +33,7 @@ type Refusal struct {
 }
 
 // Answer answers a decoded request whose version is set, for every API that the
-// table passes on, to tenants or to administrators only, and for ApiVersions.
+// table passes on, and for ApiVersions.
 // The answer is to be held for hold before it is sent. ok is false where there
 // is no answer: Produce with acks=0, and what the table does not know; the
 // connection is then to be held and closed. req may be changed.
@@ -41,7 +41,7 @@ func (r Refusal) Answer(req kmsg.Request) (resp kmsg.Response, hold time.Duratio
 	version := req.GetVersion()
 	api := Lookup(req.Key())
 	if v, is := req.(*kmsg.ApiVersionsRequest); is {
-		return AnswerApiVersions(version, v, nil, true), 0, true
+		return AnswerApiVersions(version, v, nil), 0, true
 	}
 	if api == nil || !api.Knows(version) {
 		return nil, 0, false

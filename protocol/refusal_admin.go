@@ -74,44 +74,32 @@ func (r Refusal) answerConfigs(req kmsg.Request) kmsg.Response {
 	return nil
 }
 
-// answerNames refuses each ACL, quota, user, group or transactional id by itself.
+// answerNames refuses each ACL, quota or user by itself.
 func (r Refusal) answerNames(req kmsg.Request) kmsg.Response {
 	switch q := req.(type) {
 	case *kmsg.CreateACLsRequest:
-		a := kmsg.NewPtrCreateACLsResponse()
-		a.Results = each(q.Creations, func(*kmsg.CreateACLsRequestCreation) kmsg.CreateACLsResponseResult {
-			t := kmsg.NewCreateACLsResponseResult()
-			t.ErrorCode, t.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
-			return t
-		})
+		a := deniedCreateACLs(q, codeClusterAuthorizationFailed)
+		for i := range a.Results {
+			a.Results[i].ErrorMessage = &r.Text
+		}
 		return a
 	case *kmsg.DeleteACLsRequest:
-		a := kmsg.NewPtrDeleteACLsResponse()
-		a.Results = each(q.Filters, func(*kmsg.DeleteACLsRequestFilter) kmsg.DeleteACLsResponseResult {
-			t := kmsg.NewDeleteACLsResponseResult()
-			t.ErrorCode, t.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
-			return t
-		})
+		a := deniedDeleteACLs(q, codeClusterAuthorizationFailed)
+		for i := range a.Results {
+			a.Results[i].ErrorMessage = &r.Text
+		}
 		return a
 	case *kmsg.AlterClientQuotasRequest:
-		return r.alterClientQuotas(q)
-	case *kmsg.AlterUserSCRAMCredentialsRequest:
-		return r.alterUsers(q)
-	case *kmsg.DeleteGroupsRequest:
-		a := kmsg.NewPtrDeleteGroupsResponse()
-		a.Groups = each(q.Groups, func(group *string) kmsg.DeleteGroupsResponseGroup {
-			t := kmsg.NewDeleteGroupsResponseGroup()
-			t.Group, t.ErrorCode = *group, codeGroupAuthorizationFailed
-			return t
-		})
+		a := deniedAlterClientQuotas(q, codeClusterAuthorizationFailed)
+		for i := range a.Entries {
+			a.Entries[i].ErrorMessage = &r.Text
+		}
 		return a
-	case *kmsg.DescribeTransactionsRequest:
-		a := kmsg.NewPtrDescribeTransactionsResponse()
-		a.TransactionStates = each(q.TransactionalIDs, func(id *string) kmsg.DescribeTransactionsResponseTransactionState {
-			t := kmsg.NewDescribeTransactionsResponseTransactionState()
-			t.TransactionalID, t.ErrorCode = *id, codeTransactionalIDAuthorization
-			return t
-		})
+	case *kmsg.AlterUserSCRAMCredentialsRequest:
+		a := deniedAlterUsers(q, codeClusterAuthorizationFailed)
+		for i := range a.Results {
+			a.Results[i].ErrorMessage = &r.Text
+		}
 		return a
 	}
 	return nil
@@ -134,162 +122,92 @@ func (r Refusal) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsR
 	return a
 }
 
-func (r Refusal) alterClientQuotas(req *kmsg.AlterClientQuotasRequest) *kmsg.AlterClientQuotasResponse {
-	a := kmsg.NewPtrAlterClientQuotasResponse()
-	a.Entries = each(req.Entries, func(q *kmsg.AlterClientQuotasRequestEntry) kmsg.AlterClientQuotasResponseEntry {
-		e := kmsg.NewAlterClientQuotasResponseEntry()
-		e.ErrorCode, e.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
-		e.Entity = each(q.Entity, func(q *kmsg.AlterClientQuotasRequestEntryEntity) kmsg.AlterClientQuotasResponseEntryEntity {
-			t := kmsg.NewAlterClientQuotasResponseEntryEntity()
-			t.Type, t.Name = q.Type, q.Name
-			return t
-		})
-		return e
-	})
-	return a
-}
-
-// alterUsers answers once for each user, whatever is to be done to it.
-func (r Refusal) alterUsers(req *kmsg.AlterUserSCRAMCredentialsRequest) *kmsg.AlterUserSCRAMCredentialsResponse {
-	a := kmsg.NewPtrAlterUserSCRAMCredentialsResponse()
-	seen := make(map[string]bool)
-	once := func(user string) {
-		if seen[user] {
-			return
-		}
-		seen[user] = true
-		t := kmsg.NewAlterUserSCRAMCredentialsResponseResult()
-		t.User, t.ErrorCode, t.ErrorMessage = user, codeClusterAuthorizationFailed, &r.Text
-		a.Results = append(a.Results, t)
-	}
-	for i := range req.Deletions {
-		once(req.Deletions[i].Name)
-	}
-	for i := range req.Upsertions {
-		once(req.Upsertions[i].Name)
-	}
-	return a
-}
-
 // answerPartitions refuses each partition by itself.
 func (r Refusal) answerPartitions(req kmsg.Request) kmsg.Response {
 	switch q := req.(type) {
-	case *kmsg.WriteTxnMarkersRequest:
-		return refusedMarkers(q)
-	case *kmsg.AlterReplicaLogDirsRequest:
-		a := kmsg.NewPtrAlterReplicaLogDirsResponse()
-		for i := range q.Dirs {
-			a.Topics = append(a.Topics, each(q.Dirs[i].Topics, func(q *kmsg.AlterReplicaLogDirsRequestDirTopic) kmsg.AlterReplicaLogDirsResponseTopic {
-				t := kmsg.NewAlterReplicaLogDirsResponseTopic()
-				t.Topic = q.Topic
-				t.Partitions = each(q.Partitions, func(n *int32) kmsg.AlterReplicaLogDirsResponseTopicPartition {
-					p := kmsg.NewAlterReplicaLogDirsResponseTopicPartition()
-					p.Partition, p.ErrorCode = *n, codeClusterAuthorizationFailed
-					return p
-				})
-				return t
-			})...)
+	case *kmsg.ElectLeadersRequest:
+		a := deniedElectLeaders(q, codeClusterAuthorizationFailed)
+		for i := range a.Topics {
+			for k := range a.Topics[i].Partitions {
+				a.Topics[i].Partitions[k].ErrorMessage = &r.Text
+			}
 		}
 		return a
-	case *kmsg.ElectLeadersRequest:
-		a := kmsg.NewPtrElectLeadersResponse()
-		a.ErrorCode = codeClusterAuthorizationFailed
-		a.Topics = each(q.Topics, func(q *kmsg.ElectLeadersRequestTopic) kmsg.ElectLeadersResponseTopic {
-			t := kmsg.NewElectLeadersResponseTopic()
-			t.Topic = q.Topic
-			t.Partitions = each(q.Partitions, func(n *int32) kmsg.ElectLeadersResponseTopicPartition {
-				p := kmsg.NewElectLeadersResponseTopicPartition()
-				p.Partition, p.ErrorCode, p.ErrorMessage = *n, codeClusterAuthorizationFailed, &r.Text
-				return p
-			})
-			return t
-		})
-		return a
 	case *kmsg.DescribeProducersRequest:
-		a := kmsg.NewPtrDescribeProducersResponse()
-		a.Topics = each(q.Topics, func(q *kmsg.DescribeProducersRequestTopic) kmsg.DescribeProducersResponseTopic {
-			t := kmsg.NewDescribeProducersResponseTopic()
-			t.Topic = q.Topic
-			t.Partitions = each(q.Partitions, func(n *int32) kmsg.DescribeProducersResponseTopicPartition {
-				p := kmsg.NewDescribeProducersResponseTopicPartition()
-				p.Partition, p.ErrorCode, p.ErrorMessage = *n, codeTopicAuthorizationFailed, &r.Text
-				return p
-			})
-			return t
-		})
+		a, _ := splitDescribeProducers(q, denyAll{})
+		if a == nil {
+			return nil // names nothing
+		}
+		for i := range a.Topics {
+			for k := range a.Topics[i].Partitions {
+				a.Topics[i].Partitions[k].ErrorMessage = &r.Text
+			}
+		}
 		return a
 	}
 	return nil
 }
 
-func refusedMarkers(req *kmsg.WriteTxnMarkersRequest) *kmsg.WriteTxnMarkersResponse {
-	a := kmsg.NewPtrWriteTxnMarkersResponse()
-	a.Markers = each(req.Markers, func(q *kmsg.WriteTxnMarkersRequestMarker) kmsg.WriteTxnMarkersResponseMarker {
-		m := kmsg.NewWriteTxnMarkersResponseMarker()
-		m.ProducerID = q.ProducerID
-		m.Topics = each(q.Topics, func(q *kmsg.WriteTxnMarkersRequestMarkerTopic) kmsg.WriteTxnMarkersResponseMarkerTopic {
-			t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
-			t.Topic = q.Topic
-			t.Partitions = each(q.Partitions, func(n *int32) kmsg.WriteTxnMarkersResponseMarkerTopicPartition {
-				p := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
-				p.Partition, p.ErrorCode = *n, codeClusterAuthorizationFailed
-				return p
-			})
-			return t
-		})
-		return m
-	})
-	return a
-}
-
-// answerCluster refuses the request as a whole. DescribeLogDirs has no place for
-// an error before version 3, and ListTransactions leaves out what is denied, so
-// those are empty.
+// answerCluster refuses the request as a whole.
 func (r Refusal) answerCluster(req kmsg.Request) kmsg.Response {
-	switch req.(type) {
+	const code = codeClusterAuthorizationFailed
+	switch q := req.(type) {
 	case *kmsg.DescribeACLsRequest:
-		a := kmsg.NewPtrDescribeACLsResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
-		return a
-	case *kmsg.DescribeLogDirsRequest:
-		a := kmsg.NewPtrDescribeLogDirsResponse()
-		a.ErrorCode = codeClusterAuthorizationFailed
+		a := deniedDescribeACLs(q, code)
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.AlterPartitionAssignmentsRequest:
-		a := kmsg.NewPtrAlterPartitionAssignmentsResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
+		a := deniedAlterPartitionReassignments(q, code)
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.ListPartitionReassignmentsRequest:
-		a := kmsg.NewPtrListPartitionReassignmentsResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
+		a := deniedListPartitionReassignments(q, code)
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.DescribeClientQuotasRequest:
-		a := kmsg.NewPtrDescribeClientQuotasResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
+		a := deniedDescribeClientQuotas(q, code)
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.DescribeUserSCRAMCredentialsRequest:
-		a := kmsg.NewPtrDescribeUserSCRAMCredentialsResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
+		a := deniedDescribeUsers(q, code)
+		a.ErrorMessage = &r.Text
 		return a
+	}
+	return r.answerQuorum(req)
+}
+
+// answerQuorum is [Refusal.answerCluster] for what is asked of controllers, and for
+// the offsets of share groups.
+func (r Refusal) answerQuorum(req kmsg.Request) kmsg.Response {
+	const code = codeClusterAuthorizationFailed
+	switch q := req.(type) {
 	case *kmsg.DescribeQuorumRequest:
-		a := kmsg.NewPtrDescribeQuorumResponse()
-		a.ErrorCode, a.ErrorMessage = codeClusterAuthorizationFailed, &r.Text
+		a := deniedDescribeQuorum(q, code)
+		a.ErrorMessage = &r.Text
 		return a
-	case *kmsg.ListConfigResourcesRequest:
-		a := kmsg.NewPtrListConfigResourcesResponse()
-		a.ErrorCode = codeClusterAuthorizationFailed
+	case *kmsg.UpdateFeaturesRequest:
+		a := deniedUpdateFeatures(q, code)
+		a.ErrorMessage = &r.Text
 		return a
-	case *kmsg.OffsetDeleteRequest:
-		a := kmsg.NewPtrOffsetDeleteResponse()
-		a.ErrorCode = codeGroupAuthorizationFailed
+	case *kmsg.UnregisterBrokerRequest:
+		a := deniedUnregisterBroker(q, code)
+		a.ErrorMessage = &r.Text
+		return a
+	case *kmsg.AddRaftVoterRequest:
+		a := deniedAddRaftVoter(q, code)
+		a.ErrorMessage = &r.Text
+		return a
+	case *kmsg.RemoveRaftVoterRequest:
+		a := deniedRemoveRaftVoter(q, code)
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.AlterShareGroupOffsetsRequest:
-		a := kmsg.NewPtrAlterShareGroupOffsetsResponse()
-		a.ErrorCode, a.ErrorMessage = codeGroupAuthorizationFailed, &r.Text
+		a, _ := splitAlterShareGroupOffsets(q, denyAll{})
+		a.ErrorMessage = &r.Text
 		return a
 	case *kmsg.DeleteShareGroupOffsetsRequest:
-		a := kmsg.NewPtrDeleteShareGroupOffsetsResponse()
-		a.ErrorCode, a.ErrorMessage = codeGroupAuthorizationFailed, &r.Text
+		a, _ := splitDeleteShareGroupOffsets(q, denyAll{})
+		a.ErrorMessage = &r.Text
 		return a
 	}
 	return nil

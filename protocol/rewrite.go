@@ -58,3 +58,11 @@ func realIDs(ids []int32, n Nodes) bool {
 	}
 	return all
 }
+
+// realID is [realIDs] for one id.
+func realID(id *int32, n Nodes) bool {
+	ids := []int32{*id}
+	ok := realIDs(ids, n)
+	*id = ids[0]
+	return ok
+}

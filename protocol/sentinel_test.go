@@ -61,6 +61,9 @@ var leaderOnlyWithError = map[int16]bool{78: true, 79: true}
 // address and an error text both.
 var configTypes = regexp.MustCompile(`^(DescribeConfigs|AlterConfigs|IncrementalAlterConfigs|ListConfigResources)Re`)
 
+// textTypes are further answers whose error texts name nodes.
+var textTypes = regexp.MustCompile(`^(DescribeQuorum|UpdateFeatures|UnregisterBroker|AddRaftVoter|RemoveRaftVoter)Response`)
+
 // sentinelFiller fills every field of a message, and those that hold a node, a host
 // or a port with the sentinel's. It records in seen which they were.
 func sentinelFiller(node int32, code int16, seen map[string]bool) *filler {
@@ -73,6 +76,8 @@ func sentinelFiller(node int32, code int16, seen map[string]bool) *filler {
 			return int64(sentinelPort)
 		case kind.Kind() == reflect.String && hostLike.MatchString(field):
 			return sentinelHost
+		case field == "ErrorMessage" && textTypes.MatchString(owner.Name()):
+			return "Broker " + text + " at " + sentinelHost + ":9092 does not support it"
 		case !configTypes.MatchString(owner.Name()):
 			return nil
 		case field == "ResourceName", owner.Name() == "ListConfigResourcesResponseConfigResource" && field == "Name":
@@ -190,6 +195,7 @@ func TestNoAnswerNamesABroker(t *testing.T) {
 		"DescribeConfigsResponseResource.ResourceName", "DescribeConfigsResponseResourceConfig.Value",
 		"DescribeConfigsResponseResourceConfigConfigSynonym.Value", "AlterConfigsResponseResource.ResourceName",
 		"IncrementalAlterConfigsResponseResource.ErrorMessage", "ListConfigResourcesResponseConfigResource.Name",
+		"UpdateFeaturesResponseResult.ErrorMessage", "RemoveRaftVoterResponse.ErrorMessage",
 	} {
 		if !seen[field] {
 			t.Errorf("%s was never filled", field)

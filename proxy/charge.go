@@ -62,6 +62,20 @@ func (c *conn) noteTurn(t *turns, d limiter.Dimension, turn limiter.Turn) {
 	}
 }
 
+// ownLimit is the limit that requests of an API are charged to beside request_rate;
+// request_rate itself if there is none.
+func ownLimit(key int16) limiter.Dimension {
+	switch {
+	case key == protocol.KeyProduce:
+		return limitIn
+	case key == protocol.KeyFetch, key == protocol.KeyShareFetch:
+		return limitOut
+	case protocol.Mutates(key), key == protocol.KeyMetadata:
+		return limitMutations
+	}
+	return limitRequests
+}
+
 // charge charges a request that is read whole to its limits and waits for its
 // turn. Exempt requests count and are never held.
 func (c *conn) charge(q *query, p *pending) error {
@@ -76,12 +90,13 @@ func (c *conn) charge(q *query, p *pending) error {
 			p.announces(limitRequests)
 		}
 	}
-	switch {
-	case q.header.Key == protocol.KeyFetch, q.header.Key == protocol.KeyShareFetch:
+	switch own := ownLimit(q.header.Key); {
+	case own == limitOut:
 		c.chargeFetch(q, p, &t)
-	case q.header.Key == protocol.KeyMetadata && c.account.Limited(limitMutations):
+	case own != limitMutations || !c.account.Limited(limitMutations):
+	case q.header.Key == protocol.KeyMetadata:
 		c.chargeAutoCreation(q)
-	case protocol.Mutates(q.header.Key) && c.account.Limited(limitMutations):
+	default:
 		if c.chargeMutations(q, p, &t); q.local {
 			return nil
 		}
@@ -121,7 +136,7 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 
 // chargeMutations applies KIP-599: each topic is taken while the bucket is not in
 // debt; what comes later is refused with THROTTLING_QUOTA_EXCEEDED where the
-// version knows it, and held where it does not.
+// version knows it, and held where it does not. Only what the rules allow counts.
 func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 	p.announces(limitMutations)
 	if c.tenant.Observe || !protocol.KnowsQuotaExceeded(q.header.Key, q.header.Version) {
@@ -139,6 +154,9 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 		r.SetThrottle(int32(min(debt, maxAnnounceOther).Milliseconds()))
 	}
 	c.counters.throttled(policy.ControllerMutationRate.String(), limiter.Tenant, false, debt.Seconds())
+	if q.refused != nil { // the rules have refused some too
+		q.api.Merge(refused, q.refused)
+	}
 	q.changed, q.refused, q.local = true, refused, !rest
 	p.refused = refused
 }

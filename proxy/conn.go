@@ -234,11 +234,7 @@ func (c *conn) identify(h *protocol.Header) error {
 
 // offered ends the connection on what is not in its ApiVersions, as a broker does.
 func (c *conn) offered(h *protocol.Header, api *protocol.API) error {
-	known := api != nil && api.Knows(h.Version)
-	if known && api.Access == protocol.Admin && c.tenant != nil {
-		known = c.tenant.Everything() || c.tenant.Observe
-	}
-	if known {
+	if offers(api, h.Version) {
 		return nil
 	}
 	what := "an API that is not offered"
@@ -247,6 +243,9 @@ func (c *conn) offered(h *protocol.Header, api *protocol.API) error {
 	}
 	return &closing{reason: reasonUnsupported, hold: true, text: what + " version " + itoa(int(h.Version)) + " is not offered to this client"}
 }
+
+// offers reports whether an API is offered to clients in that version.
+func offers(api *protocol.API, version int16) bool { return api != nil && api.Knows(version) }
 
 // pending is what the answer will need to know of the request.
 func (c *conn) pending(q *query) *pending {

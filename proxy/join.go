@@ -27,7 +27,7 @@ func (c *conn) join(tenant *policy.Tenant) {
 	c.durations = c.gw.metrics.slice(home)
 	c.account = c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID)
 	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
-	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters}
+	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters, clientID: c.clientID, log: c.gw.log}
 	asking := *c.answering
 	asking.counting = true
 	c.asking = &asking
@@ -58,8 +58,8 @@ func (c *conn) giveSeat() {
 // versionsTimeout bounds how long a client waits for the first contact with its slice.
 const versionsTimeout = 5 * time.Second
 
-// answerApiVersions answers the one API that never goes to a broker: what the
-// tenant may use, which is what its slice, kmsg and the table all know.
+// answerApiVersions answers the one API that never goes to a broker: what its slice,
+// kmsg and the table all know.
 func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 	f, err := c.readFrame(h)
 	if err != nil {
@@ -78,18 +78,16 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 		c.software = req.ClientSoftwareName
 	}
 	var versions *protocol.Versions
-	admin := true
 	if c.tenant != nil {
 		ctx, cancel := context.WithTimeout(c.ctx, versionsTimeout)
 		defer cancel()
 		if versions, err = c.slice.Versions(ctx); err != nil {
 			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 		}
-		admin = c.tenant.Everything() || c.tenant.Observe
 		if c.account.Limited(limitRequests) {
 			c.account.Reserve(time.Now(), limitRequests, 1)
 		}
 	}
 	p := c.pending(q)
-	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions, admin))
+	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions))
 }

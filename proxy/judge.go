@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"sluice/protocol"
 	"sluice/proxy/policy"
 	"sluice/proxy/slice"
@@ -20,7 +22,10 @@ type judge struct {
 	tenant   *policy.Tenant
 	slice    *slice.Slice
 	counters *tenantMetrics
-	counting bool // each denial is counted: when requests are judged, not when listings are filtered
+	clientID string
+	log      *zap.Logger
+	key      int16 // of the request that is judged
+	counting bool  // each denial is counted and sampled: when requests are judged, not when listings are filtered
 }
 
 var _ protocol.Judge = (*judge)(nil)
@@ -30,16 +35,22 @@ func (j *judge) Allowed(op protocol.Operation, r protocol.Resource, name string)
 		return true
 	}
 	if j.counting && !j.only(op, r, name) {
-		j.counters.m.denied.WithLabelValues(j.tenant.Name, r.String(), op.String(), mode(j.tenant.Observe)).Inc()
+		j.denied(op, r, name, time.Now())
 	}
 	return false
 }
 
-// only reports whether the question is no more than whether a broker might create a
-// topic: a producer's Metadata asks it each time. Where the topic exists nothing is
-// denied, and where it does not the topic's own denial is counted, not the cluster's.
+// only reports whether the question's denial denies nothing by itself: an operation on
+// the cluster that another one can stand in for, which is asked next; or whether a
+// broker might create a topic that exists (a producer's Metadata asks it each time).
 func (j *judge) only(op protocol.Operation, r protocol.Resource, name string) bool {
-	return op == protocol.OpCreate && (r == protocol.Cluster || j.slice.Partitions(name) > 0)
+	switch {
+	case r == protocol.Cluster:
+		return op == protocol.OpCreate || op == protocol.OpDelete || op == protocol.OpAlter && j.key == protocol.KeyWriteTxnMarkers
+	case op == protocol.OpCreate:
+		return j.key != protocol.KeyCreateTopics && j.slice.Partitions(name) > 0
+	}
+	return false
 }
 
 func (j *judge) AllowedSome(op protocol.Operation, r protocol.Resource) bool {

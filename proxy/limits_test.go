@@ -291,6 +291,37 @@ func TestWhoGaveUpIsNotServed(t *testing.T) {
 	}
 }
 
+// What the rules deny is not charged, and stands in the answer beside what the quota
+// refuses and what was created.
+func TestControllerMutationRateAndRules(t *testing.T) {
+	t.Parallel()
+	rules := rulesTenant + "    limits: {controller_mutation_rate: 2, burst: 1s}\n"
+	r, cluster, _, _ := leaderRig(t, "", rules)
+	controller := metadataOf(r.raw("payments.app", "").ask(metadataReq(9))).ControllerID
+	c := r.raw("payments.app", r.brokerPort(0, controller))
+	denied := []string{"other1", "other2", "other3", "other4", "other5"} // five partitions, if they counted
+	got := createdTopics(c.ask(createReq(7, append(denied, "payments.new.1")...)))
+	if len(got) != 6 || got["payments.new.1"] != 0 || got["other1"] != 29 || got["other5"] != 29 {
+		t.Errorf("created: %v", got)
+	}
+	big := createReq(7, "other1", "payments.new.2", "payments.new.3")
+	big.Topics[1].NumPartitions = 6 // into debt
+	got = createdTopics(c.ask(big))
+	if len(got) != 3 || got["other1"] != 29 || got["payments.new.2"] != 0 || got["payments.new.3"] != kerr.ThrottlingQuotaExceeded.Code {
+		t.Errorf("some created: %v", got)
+	}
+	resp := c.ask(createReq(7, "other1", "payments.new.3")).(*kmsg.CreateTopicsResponse)
+	got = createdTopics(resp)
+	if len(got) != 2 || got["other1"] != 29 || got["payments.new.3"] != kerr.ThrottlingQuotaExceeded.Code || resp.ThrottleMillis <= 0 {
+		t.Errorf("none created: %v, throttle_time_ms %d", got, resp.ThrottleMillis)
+	}
+	for topic, want := range map[string]bool{"payments.new.1": true, "payments.new.2": true, "payments.new.3": false, "other1": false} {
+		if there := cluster.TopicInfo(topic) != nil; there != want {
+			t.Errorf("%s exists: %v", topic, there)
+		}
+	}
+}
+
 // throttle_time_ms is the larger of the broker's and ours.
 func TestThrottleIsTheLarger(t *testing.T) {
 	t.Parallel()

@@ -92,6 +92,7 @@ type tenantMetrics struct {
 	tenant, slice string
 	in, out       prometheus.Counter
 	requests      [protocol.NumAPIs]atomic.Pointer[[outcomes]prometheus.Counter]
+	denials       denialSamples
 }
 
 func (m *metrics) tenant(tenant, slice string) *tenantMetrics {

@@ -38,6 +38,7 @@ func (c *conn) plan(q *query) error {
 		if err != nil {
 			return err
 		}
+		c.asking.key = q.header.Key
 		q.api.Split(copied, c.asking)
 		judged = false
 	}
@@ -63,6 +64,7 @@ func (c *conn) plan(q *query) error {
 
 // split takes out of a decoded request what the rules refuse.
 func (c *conn) split(q *query) {
+	c.asking.key = q.header.Key
 	refused, rest := q.api.Split(q.req, c.asking)
 	q.refused, q.local = refused, !rest
 	q.denied = refused != nil && (!rest || protocol.Emptied(q.req))
@@ -76,7 +78,7 @@ func (c *conn) mustDecode(a *protocol.API) bool {
 	case a.Key == protocol.KeyFetch, a.Key == protocol.KeyShareFetch:
 		return true
 	}
-	return (protocol.Mutates(a.Key) || a.Key == protocol.KeyMetadata) && c.account.Limited(limitMutations)
+	return ownLimit(a.Key) == limitMutations && c.account.Limited(limitMutations)
 }
 
 // decodeFree is what a request may decode to beyond the size of its frame without

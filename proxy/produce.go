@@ -74,6 +74,7 @@ func (c *conn) mayProduce() bool {
 	j := c.answering // the refusal counts what is denied
 	if c.tenant.Observe {
 		j = c.asking
+		j.key = protocol.KeyProduce
 	}
 	w := &c.walk
 	name, known := string(w.TopicName), true

@@ -160,7 +160,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 	}
 	host, port := c.advertised()
 	resp, hold, ok := protocol.Refusal{
-		Text: c.refusalText(), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
+		Text: refusalText(c.snap.policy, c.clientID), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
 	}.Answer(q.req)
 	if !ok {
 		return deniedUnheard
@@ -175,8 +175,8 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 }
 
 // refusalText is what an unmatched client's user reads in their own log.
-func (c *conn) refusalText() string {
-	return "Sluice: client.id " + quote(c.clientID) + " belongs to no tenant of this gateway; client IDs follow " + c.snap.policy.PatternText()
+func refusalText(p *policy.Policy, clientID string) string {
+	return "Sluice: client.id " + quote(clientID) + " belongs to no tenant of this gateway; client IDs follow " + p.PatternText()
 }
 
 // advertised is where clients reach the listener's bootstrap port.
@@ -258,12 +258,15 @@ func (g *Gateway) tell(c *conn, why *closing) {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func quote(s string) string {
+func quote(s string) string { return strconv.Quote(cut(s)) }
+
+// cut keeps what clients declare short in texts.
+func cut(s string) string {
 	const most = 200
 	if len(s) > most {
-		s = s[:most] + "…"
+		return s[:most] + "…"
 	}
-	return strconv.Quote(s)
+	return s
 }
 
 // name of a tenant for logs and labels.

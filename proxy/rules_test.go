@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
 )
 
 const rulesTenant = `tenants:
@@ -98,18 +100,48 @@ func TestDefaultIsDeny(t *testing.T) {
 	if p := c.ask(produceReq(8, 1, 10, "payments.a")).(*kmsg.ProduceResponse); p.Topics[0].Partitions[0].ErrorCode != 29 {
 		t.Errorf("%+v", p)
 	}
-	// An API that only those may use who may do everything is not offered.
+	// Administrators' APIs are offered to all, and each element of a request is judged.
+	offered := false
 	for _, k := range c.ask(apiVersionsReq(3)).(*kmsg.ApiVersionsResponse).ApiKeys {
-		if k.ApiKey == 19 {
-			t.Error("CreateTopics is offered")
-		}
+		offered = offered || k.ApiKey == protocol.KeyCreateTopics
 	}
-	create := kmsg.NewPtrCreateTopicsRequest()
-	create.Version = 5
-	c.send(create)
+	if !offered {
+		t.Error("CreateTopics is not offered")
+	}
+	if got := createdTopics(c.ask(createReq(5, "payments.a"))); got["payments.a"] != 29 {
+		t.Errorf("CreateTopics: %v", got)
+	}
+	if r.metric("denied_total", "tenant", "payments", "resource", "topic", "operation", "CREATE", "mode", "enforce") != 1 {
+		t.Error("the denied CREATE is not counted once")
+	}
+	// What is not in the table is not offered to anybody.
+	token := kmsg.NewPtrDescribeDelegationTokenRequest()
+	token.Version = 1
+	c.send(token)
 	eventually(t, time.Second, "it is refused", func() bool {
 		return r.metric("refused_connections_total", "reason", reasonUnsupported) == 1
 	})
+}
+
+// createReq asks for topics of one partition.
+func createReq(version int16, topics ...string) *kmsg.CreateTopicsRequest {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version, req.TimeoutMillis = version, 5000
+	for _, name := range topics {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = name, 1, 1
+		req.Topics = append(req.Topics, t)
+	}
+	return req
+}
+
+// createdTopics are the codes of an answer to CreateTopics, by topic.
+func createdTopics(resp kmsg.Response) map[string]int16 {
+	codes := map[string]int16{}
+	for _, t := range resp.(*kmsg.CreateTopicsResponse).Topics {
+		codes[t.Topic] = t.ErrorCode
+	}
+	return codes
 }
 
 // produced are the codes of an answer to Produce, by topic.

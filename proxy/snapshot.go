@@ -29,10 +29,15 @@ type snapshot struct {
 type viewKey struct{ listener, slice string }
 
 func (s *snapshot) identify(clientID string) *policy.Tenant {
+	return identify(s.policy, clientID)
+}
+
+// identify finds the tenant of a client ID; nil: nobody's.
+func identify(p *policy.Policy, clientID string) *policy.Tenant {
 	if clientID == internalClientID {
 		return nil
 	}
-	return s.policy.Identify(clientID)
+	return p.Identify(clientID)
 }
 
 // reload is how the last attempt to load the file ended.

@@ -38,6 +38,11 @@ type Options struct {
 	NodeID int32
 	// Properties are added to server.properties, or replace what stands there.
 	Properties map[string]string
+	// Users give the broker a second listener, [Broker.SASLAddress], on which these
+	// users log in with SASL PLAIN, each with its own name for a password, and an
+	// authorizer (org.apache.kafka.metadata.authorizer.StandardAuthorizer) that
+	// denies them what no ACL allows. Who comes in at Address is a super user.
+	Users []string
 	// JVM are further options of the Java virtual machine; the last one wins, so
 	// -Xmx1g replaces the 512 MiB.
 	JVM []string
@@ -51,6 +56,8 @@ type Broker struct {
 	// Host and Port are the two parts of Address.
 	Host string
 	Port int
+	// SASLAddress is where its users reach it; empty without [Options.Users].
+	SASLAddress string
 	// NodeID is its node id.
 	NodeID int32
 	// ClusterID is the cluster's id.
@@ -105,6 +112,13 @@ func (b *Broker) format() error {
 	if err != nil {
 		return err
 	}
+	if len(b.options.Users) > 0 {
+		sasl, err := freePort()
+		if err != nil {
+			return err
+		}
+		b.SASLAddress = net.JoinHostPort(b.Host, strconv.Itoa(sasl))
+	}
 	b.Port = port
 	b.Address = net.JoinHostPort(b.Host, strconv.Itoa(port))
 	var id [16]byte
@@ -158,8 +172,27 @@ func (b *Broker) properties(logs string, controllerPort int) map[string]string {
 		"share.coordinator.state.topic.min.isr":            "1",
 		"share.coordinator.state.topic.num.partitions":     "2",
 	}
+	if b.SASLAddress != "" {
+		b.authorize(p)
+	}
 	maps.Copy(p, b.options.Properties)
 	return p
+}
+
+// authorize adds the listener of the users, and the authorizer, to the properties.
+func (b *Broker) authorize(p map[string]string) {
+	p["listeners"] += ",SASL_PLAINTEXT://" + b.SASLAddress
+	p["advertised.listeners"] += ",SASL_PLAINTEXT://" + b.SASLAddress
+	p["listener.security.protocol.map"] += ",SASL_PLAINTEXT:SASL_PLAINTEXT"
+	p["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+	p["super.users"] = "User:ANONYMOUS"
+	p["sasl.enabled.mechanisms"] = "PLAIN"
+	var jaas strings.Builder
+	jaas.WriteString("org.apache.kafka.common.security.plain.PlainLoginModule required")
+	for _, user := range b.options.Users {
+		fmt.Fprintf(&jaas, " user_%s=%q", user, user)
+	}
+	p["listener.name.sasl_plaintext.plain.sasl.jaas.config"] = jaas.String() + ";"
 }
 
 // Run starts a broker that was stopped, with its old address and data, and

@@ -40,14 +40,16 @@ func runCommand() *cobra.Command {
 }
 
 func checkCommand() *cobra.Command {
-	var path string
+	var path, old string
 	cmd := &cobra.Command{
 		Use:   "check --config sluice.yaml",
 		Short: "Validate the file: every problem at once",
 		Long: "Reads the file as run and SIGHUP do, and prints every error and warning as file:line:column.\n" +
-			"Exits with 1 if there is an error, with 0 if there are only warnings or nothing.",
-		Example: "  sluice check --config sluice.yaml && kill -HUP $(pidof sluice)",
-		Args:    noArgs,
+			"Exits with 1 if there is an error, with 0 if there are only warnings or nothing.\n" +
+			"With --diff it also says what changes over another file, and for whom.",
+		Example: "  sluice check --config sluice.yaml && kill -HUP $(pidof sluice)\n" +
+			"  git show HEAD:sluice.yaml > old.yaml && sluice check --config sluice.yaml --diff old.yaml",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, problems := load(path)
 			for _, problem := range problems {
@@ -57,11 +59,35 @@ func checkCommand() *cobra.Command {
 				return errTold
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d slices, %d tenants, no errors\n", path, len(p.Slices), len(p.Tenants))
-			return nil
+			if !cmd.Flags().Changed("diff") {
+				return nil
+			}
+			return diff(cmd.OutOrStdout(), p, old)
 		},
 	}
+	cmd.Flags().StringVar(&old, "diff", "", "say what changes over this `file`")
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// diff says what p changes over the file old, and what of it a reload cannot apply.
+func diff(out io.Writer, p *policy.Policy, old string) error {
+	was, problems := policy.Load(old)
+	if was == nil {
+		fmt.Fprintln(out, problems.Error())
+		return errTold
+	}
+	changes, refused := p.Changes(was), p.CheckReload(was)
+	for _, line := range changes {
+		fmt.Fprintln(out, line)
+	}
+	for _, problem := range refused {
+		fmt.Fprintf(out, "SIGHUP refuses the file: %s:%d:%d: %s\n", problem.File, problem.Line, problem.Column, problem.Text)
+	}
+	if len(changes)+len(refused) == 0 {
+		fmt.Fprintln(out, "no changes")
+	}
+	return nil
 }
 
 // load reads the file and adds what only this process knows: its limit on open files.

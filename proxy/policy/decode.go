@@ -201,3 +201,7 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Suggest is `: did you mean "x"?` for the known word nearest to what was written,
+// the list of all where none is near and they are few, or nothing.
+func Suggest(word string, known []string) string { return suggest(word, known) }

@@ -137,3 +137,48 @@ func wildcards(pattern, s string, globs bool) bool {
 }
 
 func isWildcard(c byte) bool { return c == '*' || c == '?' }
+
+// maxMeeting bounds the work of [glob.meetsName]: globs that are longer together are
+// taken to meet.
+const maxMeeting = 1 << 16
+
+// meetsName reports whether there may be a name of Kafka's resources that both globs
+// match. It is exact but for names outside ASCII and for very long globs.
+func (g glob) meetsName(h glob) bool {
+	if strings.HasPrefix(g.prefix, internalPrefix) != strings.HasPrefix(h.prefix, internalPrefix) {
+		return false
+	}
+	if len(g.text)*len(h.text) > maxMeeting || !isASCII(g.text) || !isASCII(h.text) {
+		return true
+	}
+	// row[j] says whether the rests of g from i on and of h from j on can match the
+	// same text; row is that of i+1 until j has passed.
+	row := make([]bool, len(h.text)+1)
+	for j := range row {
+		row[j] = strings.Trim(h.text[j:], "*") == ""
+	}
+	for i := len(g.text) - 1; i >= 0; i-- {
+		next := row[len(h.text)] // of i+1, j+1
+		row[len(h.text)] = strings.Trim(g.text[i:], "*") == ""
+		for j := len(h.text) - 1; j >= 0; j-- {
+			a, b, below := g.text[i], h.text[j], row[j]
+			switch {
+			case a == '*' || b == '*':
+				row[j] = below || row[j+1] // the star is empty, or takes one of the other
+			default:
+				row[j] = (a == b || a == '?' || b == '?') && next
+			}
+			next = below
+		}
+	}
+	return row[0]
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

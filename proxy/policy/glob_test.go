@@ -3,6 +3,7 @@ package policy
 import (
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -162,5 +163,43 @@ func BenchmarkGlob(b *testing.B) {
 		if !g.matchName("payments.orders.created") {
 			b.Fatal("no match")
 		}
+	}
+}
+
+// meetsName against all names of a small alphabet.
+func TestMeetsName(t *testing.T) {
+	var names []string
+	var grow func(string)
+	grow = func(s string) {
+		names = append(names, s)
+		if len(s) < 6 {
+			for _, c := range "ab_" {
+				grow(s + string(c))
+			}
+		}
+	}
+	grow("")
+	globs := []string{"", "a", "ab", "a*", "*a", "a*b", "*", "?", "??", "a?", "?a*", "*ab*", "b*", "*b?", "a*a*b", "__*", "__a", "_*", "_a", "?_*", "b?b", "*?b*a"}
+	met := 0
+	for _, a := range globs {
+		for _, b := range globs {
+			g, h := compileGlob(a), compileGlob(b)
+			want := slices.ContainsFunc(names, func(n string) bool { return g.matchName(n) && h.matchName(n) })
+			got := g.meetsName(h)
+			if want {
+				met++
+			}
+			// What both could match only if it began with "__" is taken to meet.
+			if got != want && (want || !strings.HasPrefix(a, "_") && !strings.HasPrefix(a, "?_") && !strings.HasPrefix(b, "?_") && !strings.HasPrefix(b, "_")) {
+				t.Errorf("%q and %q: %t, want %t", a, b, got, want)
+			}
+		}
+	}
+	if met < 100 || met > len(globs)*len(globs)-100 {
+		t.Errorf("%d of %d meet", met, len(globs)*len(globs))
+	}
+	long := strings.Repeat("a", 1<<10)
+	if !compileGlob(long + "*").meetsName(compileGlob(long + "b*")) {
+		t.Error("long globs are not taken to meet")
 	}
 }

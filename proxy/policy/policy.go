@@ -120,6 +120,8 @@ type Tenant struct {
 	rules    *ruleSet
 	rulesID  string
 	at       pos
+	// The rules as written, in order, for those who ask why.
+	defaultRules, ownRules []*rule
 }
 
 // PatternText is the naming convention of client IDs as the file has it, for

@@ -93,6 +93,7 @@ func (c *compiler) tenant(item *node, unmatched *node) {
 		s.rulesAt = t.at
 	}
 	t.Limits, t.LimitsPerClientID = s.limits.compile(), s.perClientID.compile()
+	t.defaultRules, t.ownRules = c.defaults.rules, s.rules
 	t.rules = compileRules(c.defaults.rules, s.rules)
 	t.rulesID = t.rules.id(t.Observe)
 	c.policy.Tenants = append(c.policy.Tenants, t)

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/protocol"
 )
@@ -11,6 +12,13 @@ import (
 // (max.request.size of the Java producer).
 const clientFrame = 1 << 20
 
+// A Java producer has five requests in flight on a connection
+// (max.in.flight.requests.per.connection), and gives each 30 s (request.timeout.ms).
+const (
+	clientInFlight = 5
+	clientTimeout  = 30 * time.Second
+)
+
 // warn reports what is legal and will hurt. It runs on a policy without errors.
 func (c *compiler) warn() {
 	c.warnDeadRules(c.defaults.rules, c.defaults.rules)
@@ -18,8 +26,10 @@ func (c *compiler) warn() {
 		c.warnShadowed(n, s.tenant)
 		c.warnDeadRules(s.rules, slices.Concat(c.defaults.rules, s.rules))
 		c.warnIncompleteRules(s)
+		c.warnRules(s)
 		c.warnLimits(s)
 	}
+	c.warnReach()
 }
 
 // warnShadowed reports a tenant whose every client ID an earlier one takes.
@@ -110,27 +120,6 @@ func (c *compiler) warnIncompleteRules(s *tenantSource) {
 	if t.AllowedSome(protocol.OpWrite, protocol.TransactionalID) && !t.AllowedSome(protocol.OpWrite, protocol.Topic) {
 		c.warnf(s.rulesAt, "tenant %s may WRITE transactional_ids but no topic: its transactions can hold nothing", t.Name)
 	}
-	c.warnHalfDenied(slices.Concat(c.defaults.rules, s.rules))
-}
-
-// warnHalfDenied reports denies of "*" beside an allow of everything: the one
-// reaches internal names, the other does not.
-func (c *compiler) warnHalfDenied(rules []*rule) {
-	if !slices.ContainsFunc(rules, func(r *rule) bool { return r.everything && !r.deny }) {
-		return
-	}
-	for _, d := range rules {
-		all, internal := -1, false
-		for i, g := range d.globs {
-			if g.text == "*" {
-				all = i
-			}
-			internal = internal || g.text == internalPrefix+"*"
-		}
-		if d.deny && all >= 0 && !internal {
-			c.warnf(d.globs[all].at, `this deny does not reach names that begin with "__", which a rule with everything: true does: add "__*"`)
-		}
-	}
 }
 
 // warnLimits reports limits that cannot hold what they promise.
@@ -148,6 +137,10 @@ func (c *compiler) warnLimits(s *tenantSource) {
 				each, formatSize(need), formatSize(rate), formatSize(held), formatDuration(g.MaxThrottle), t.Name)
 		}
 	}
+	if !t.Observe {
+		c.warnTimeout(s.limits.limits[ProducerByteRate])
+		c.warnTimeout(s.perClientID.limits[ProducerByteRate])
+	}
 	if m := s.limits.limits[ControllerMutationRate]; m.own && m.value > 0 && !t.AllowedSome(protocol.OpCreate, protocol.Topic) {
 		c.warnf(m.at, "controller_mutation_rate has no effect: tenant %s may CREATE no topic", t.Name)
 	}
@@ -156,5 +149,18 @@ func (c *compiler) warnLimits(s *tenantSource) {
 		if whole.value > 0 && one.value > whole.value {
 			c.warnf(one.at, "limits_per_client_id: %s is above what tenant %s as a whole has, so it never holds", l, t.Name)
 		}
+	}
+}
+
+// warnTimeout reports a producer_byte_rate under which the requests that a client
+// sends behind one another take longer than it waits for the last of them.
+func (c *compiler) warnTimeout(rate setting) {
+	if rate.value == 0 {
+		return
+	}
+	each := min(clientFrame/rate.value, c.policy.Gateway.MaxThrottle.Seconds())
+	if all := clientInFlight * each; all > clientTimeout.Seconds() {
+		c.warnf(rate.at, "producer_byte_rate: %d requests in flight of 1MiB each take %.0fs at %s per second, and clients give up after %s (request.timeout.ms) and send again: use 175kB or more, or have clients send less at once (batch.size, max.request.size)",
+			clientInFlight, all, formatSize(rate.value), formatDuration(clientTimeout))
 	}
 }
