@@ -36,6 +36,8 @@ const (
 	Features            = "org.apache.kafka.tools.FeatureCommand"
 	LogDirs             = "org.apache.kafka.tools.LogDirsCommand"
 	DeleteRecords       = "org.apache.kafka.tools.DeleteRecordsCommand"
+	ReassignPartitions  = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+	LeaderElection      = "org.apache.kafka.tools.LeaderElectionCommand"
 	ConsoleProducer     = "org.apache.kafka.tools.ConsoleProducer"
 	ConsoleConsumer     = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 	ConsoleShare        = "org.apache.kafka.tools.consumer.ConsoleShareConsumer"
