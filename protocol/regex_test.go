@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // hiding is a judge that lets nothing be described.
@@ -15,7 +14,7 @@ type hiding struct {
 
 func (h hiding) TopicNames() []string { return h.names }
 
-// No regular expression keeps the gateway busy: it is judged soon, or refused.
+// No regular expression keeps the gateway busy: what would cost too much is refused.
 func TestRegexCost(t *testing.T) {
 	var names []string
 	for i := range 2000 {
@@ -29,15 +28,11 @@ func TestRegexCost(t *testing.T) {
 		strings.Repeat(`(\pL|.)*`, 20) + "b",
 		"(?i)" + strings.Repeat("[a-z.]*x?", 900),
 	} {
-		began, steps := time.Now(), maxRegexSteps
+		steps := maxRegexSteps / 20 // enough to see that there is a bound
 		code, text := regexCode(hiding{names: names}, pattern, &steps)
-		if took := time.Since(began); took > 20*time.Second { // a second or two; unbounded it is minutes
-			t.Errorf("%.20s… of %d bytes: %v", pattern, len(pattern), took)
+		if code != codeTopicAuthorizationFailed || *text != regexTooLong {
+			t.Errorf("%.20s… of %d bytes: code %d", pattern, len(pattern), code)
 		}
-		if code != codeNone && *text == "" {
-			t.Errorf("%.20s…: code %d", pattern, code)
-		}
-		t.Logf("%.20s…: code %d in %v", pattern, code, time.Since(began))
 	}
 }
 
