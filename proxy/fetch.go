@@ -62,7 +62,7 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 	}
 	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.tenant.RulesID()) {
 		if req.SessionEpoch > 0 {
-			q.refused, q.local, q.reset = protocol.FetchSessionNotFound(req.Version), true, true
+			q.refused, q.local = protocol.FetchSessionNotFound(req.Version), true
 			return
 		}
 		// A full fetch only says with the id which session it gives up: franz-go does,
@@ -81,7 +81,7 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 	case req.Version >= 7 && req.SessionEpoch > 0:
 		// The broker knows partitions of this session that the request does not
 		// name, so it cannot go on without one: the client starts anew.
-		q.refused, q.local, q.denied, q.reset = protocol.FetchSessionNotFound(req.Version), true, false, true
+		q.refused, q.local, q.denied = protocol.FetchSessionNotFound(req.Version), true, false
 	case q.local:
 		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchHold)
 	default:

@@ -20,7 +20,6 @@ type query struct {
 	refused kmsg.Response // what was taken out of req; the whole answer if local is set
 	local   bool          // nothing is left to ask a broker
 	denied  bool          // all that it asked for was refused
-	reset   bool          // the refusal only makes the client start its fetch session anew
 	hold    time.Duration // how long a refusal is held before it is answered
 }
 
