@@ -3,6 +3,7 @@ package protocol
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -15,11 +16,21 @@ import (
 var configsWithAddresses = []string{
 	"advertised.listeners",
 	"listeners",
-	"controller.quorum.bootstrap.servers",
 	"controller.quorum.voters",
 	"node.id",
 	"broker.id",
 	"zookeeper.connect",
+	"host.name", // this and the rest before Kafka 3.0
+	"port",
+	"advertised.host.name",
+	"advertised.port",
+}
+
+// givesAddress reports whether a configuration's value says where brokers are: one of
+// those, or the bootstrap servers of anything (controllers, remote log metadata,
+// metrics reporters).
+func givesAddress(name string) bool {
+	return slices.Contains(configsWithAddresses, name) || strings.HasSuffix(name, "bootstrap.servers")
 }
 
 // isBroker reports whether resources of the type are named by a node id.
@@ -119,12 +130,12 @@ func virtualizeDescribeConfigs(_ *kmsg.DescribeConfigsRequest, resp *kmsg.Descri
 		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
 		for k := range r.Configs {
 			c := &r.Configs[k]
-			if slices.Contains(configsWithAddresses, c.Name) {
+			if givesAddress(c.Name) {
 				c.Value = nil
 			}
 			for s := range c.ConfigSynonyms {
 				y := &c.ConfigSynonyms[s]
-				if slices.Contains(configsWithAddresses, c.Name) || slices.Contains(configsWithAddresses, y.Name) {
+				if givesAddress(c.Name) || givesAddress(y.Name) {
 					y.Value = nil
 				}
 			}
