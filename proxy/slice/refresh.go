@@ -23,9 +23,11 @@ const (
 	// demandGap is the least time between two refreshes on behalf of unknown ids
 	// and nodes.
 	demandGap = time.Second
-	// backoffMin and backoffMax bound the time between two failed refreshes.
+	// backoffMin and backoffMax bound the time between two failed refreshes. The
+	// longest is below the time that a client waits for the first contact with
+	// its slice (5 s): who waits when the cluster comes up is served, not closed.
 	backoffMin = 250 * time.Millisecond
-	backoffMax = 10 * time.Second
+	backoffMax = 2 * time.Second
 )
 
 var errNoBrokers = errors.New("it lists no brokers, as one does that is only starting")
@@ -152,7 +154,7 @@ func (p *pacer) wait(every time.Duration) time.Duration {
 }
 
 // backoff is how long to wait after the n-th failure in a row, n ≥ 1: between
-// half and all of a time that doubles from 0.25 s up to 10 s.
+// half and all of a time that doubles from 0.25 s up to 2 s.
 func backoff(n int) time.Duration {
 	d := min(backoffMin<<min(n-1, 10), backoffMax)
 	return d/2 + rand.N(d/2+1)
