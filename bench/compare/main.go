@@ -95,7 +95,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	seconds := f.Float64("seconds", 0, "how long each measurement takes (default 1.5, quick 0.8)")
 	only := f.String("only", "", "a regular expression: the workloads to run")
 	names := f.String("targets", "", "names, with commas: the targets to compare (default all)")
-	f.StringVar(&o.sink, "sink", "127.0.0.1:0", "where the sink listens, for those of --target to lead to")
+	f.StringVar(&o.sink, "sink", anyPort, "where the sink listens, for those of --target to lead to")
 	f.StringVar(&o.json, "json", "", "a file for all that was measured")
 	var sluices []string
 	f.Func("sluice", "a sluice binary, or name=binary; may be repeated to compare builds (default: built from here)", func(s string) error {
@@ -142,7 +142,7 @@ func (o *options) choose(sluices []string, names string) error {
 	if len(sluices) == 0 {
 		sluices = []string{""}
 	}
-	all := []string{"direct", report.Baseline}
+	all := []string{direct, report.Baseline}
 	for _, s := range sluices {
 		name, path, ok := strings.Cut(s, "=")
 		if !ok {

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"sluice/bench/load"
 	"sluice/bench/proc"
 	"sluice/bench/report"
-	"sluice/bench/sink"
 	"sluice/bench/target"
 )
 
@@ -18,65 +19,77 @@ type bench struct {
 	options options
 	dir     string // for configurations
 	log     io.Writer
-	sink    *child
 	load    *child
-	targets []*target.Target
+	stage   *stage // the one that most workloads share
 	data    *report.Data
-	// counted is what the sink saw while each target ran, by name.
-	counted map[string]sink.Counts
 }
 
-// start starts the sink, the load process and all targets.
+// stage is a sink and the targets in front of it.
+type stage struct {
+	sink    *child
+	targets []*target.Target
+}
+
+// start starts the load process, a sink and all targets.
 func (b *bench) start(ctx context.Context) error {
 	var err error
-	if b.sink, err = startChild(ctx, "sink"); err != nil {
-		return err
-	}
-	var news sinkNews
-	if err := b.sink.ask(sinkOrder{Address: b.options.sink}, &news); err != nil {
-		return fmt.Errorf("the sink does not start: %w", err)
-	}
 	if b.load, err = startChild(ctx, "load"); err != nil {
 		return err
 	}
-	b.counted = map[string]sink.Counts{}
-	return b.startTargets(news.Address)
-}
-
-func (b *bench) startTargets(broker string) error {
-	for _, name := range b.options.targets {
-		var t *target.Target
-		var err error
-		switch {
-		case name == "direct":
-			t = target.Direct(broker)
-		case name == report.Baseline:
-			t, err = target.HAProxy(b.dir, broker)
-		default:
-			build, ok := b.options.builds[name]
-			if !ok {
-				return fmt.Errorf("no target is called %s", name)
-			}
-			t, err = target.Sluice(b.dir, name, build.path, broker, build.full)
-		}
-		if err != nil {
-			return err
-		}
-		b.targets = append(b.targets, t)
+	b.stage, err = b.open(ctx, sinkOrder{Address: b.options.sink}, b.options.targets...)
+	if b.stage != nil {
+		b.stage.targets = append(b.stage.targets, b.options.external...)
 	}
-	b.targets = append(b.targets, b.options.external...)
-	return nil
+	return err
 }
 
 func (b *bench) stop() {
-	for _, t := range b.targets {
+	if b.stage != nil {
+		b.stage.close()
+	}
+	if b.load != nil {
+		b.load.stop()
+	}
+}
+
+// open starts a sink and targets of these names. What was started is returned with
+// an error too, to be closed.
+func (b *bench) open(ctx context.Context, order sinkOrder, names ...string) (*stage, error) {
+	s := &stage{}
+	var err error
+	if s.sink, err = startChild(ctx, "sink"); err != nil {
+		return nil, err
+	}
+	var news sinkNews
+	if err := s.sink.ask(order, &news); err != nil {
+		return s, fmt.Errorf("the sink does not start: %w", err)
+	}
+	for _, name := range names {
+		t, err := b.target(name, news.Address)
+		if err != nil {
+			return s, err
+		}
+		s.targets = append(s.targets, t)
+	}
+	return s, nil
+}
+
+func (b *bench) target(name, broker string) (*target.Target, error) {
+	switch name {
+	case direct:
+		return target.Direct(broker), nil
+	case report.Baseline:
+		return target.HAProxy(b.dir, broker)
+	}
+	build := b.options.builds[name]
+	return target.Sluice(b.dir, name, build.path, broker, build.full)
+}
+
+func (s *stage) close() {
+	for _, t := range s.targets {
 		t.Stop()
 	}
-	for _, c := range []*child{b.load, b.sink} {
-		if c != nil {
-			c.stop()
-		}
-	}
+	s.sink.stop()
 }
 
 // run goes through the rounds. Within a round, all targets do one workload after
@@ -85,10 +98,13 @@ func (b *bench) run(ctx context.Context, all []workload) error {
 	for round := range b.options.rounds {
 		for i, w := range all {
 			b.data.LoadAverage = append(b.data.LoadAverage, proc.LoadAverage())
-			for n := range b.targets {
-				t := b.targets[(n+round+i)%len(b.targets)]
-				if err := b.measure(w, t, round); err != nil {
-					return fmt.Errorf("%s, %s: %w", w.name, t.Name, err)
+			if w.apart && b.options.quick && round > 0 {
+				continue
+			}
+			for n := range b.stage.targets {
+				t := b.stage.targets[(n+round+i)%len(b.stage.targets)]
+				if err := b.once(ctx, w, t, round); err != nil {
+					return fmt.Errorf("%s, %s: %w\n%s", w.name, t.Name, err, t.Log())
 				}
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
@@ -97,24 +113,59 @@ func (b *bench) run(ctx context.Context, all []workload) error {
 		}
 		fmt.Fprintf(b.log, "round %d of %d, load average %.2f\n", round+1, b.options.rounds, proc.LoadAverage())
 	}
-	return b.check()
+	return nil
 }
 
-// measure is one workload on one target.
-func (b *bench) measure(w workload, t *target.Target, round int) error {
+// once is one workload on one target, or on another of its kind started for it alone.
+func (b *bench) once(ctx context.Context, w workload, t *target.Target, round int) error {
+	if !w.apart {
+		return b.measure(b.stage.sink, w, t, round)
+	}
+	if slices.Contains(b.options.external, t) {
+		return nil // it cannot be started anew
+	}
+	s, err := b.open(ctx, sinkOrder{Address: anyPort, Topics: w.topics}, t.Name)
+	if s != nil {
+		defer s.close()
+	}
+	if err != nil {
+		return err
+	}
+	if w.job.Idle { // a process that has just started has not taken yet what it needs anyway
+		warm := w
+		warm.job.Idle, warm.job.Conns = false, 50
+		if _, err := b.load.run(b.job(warm, s.targets[0])); err != nil {
+			return err
+		}
+	}
+	return b.measure(s.sink, w, s.targets[0], round)
+}
+
+func (b *bench) job(w workload, t *target.Target) load.Job {
 	job := w.job
 	job.Address, job.PID, job.ClientID = t.Address, t.PID, target.ClientID
 	job.Length, job.Warmup = b.options.length, max(b.options.length/4, 200*time.Millisecond)
-	before, err := b.sink.counts()
+	if job.Idle {
+		job.Length *= 6 // what was taken for traffic is to be given back
+	} else if job.Size > 4<<20 {
+		job.Length *= 4 // else there is hardly an answer
+	}
+	return job
+}
+
+// measure is one workload on one target.
+func (b *bench) measure(from *child, w workload, t *target.Target, round int) error {
+	before, err := count(from, t)
 	if err != nil {
 		return err
 	}
 	if t.PID != 0 {
 		_ = proc.ResetPeak(t.PID) // of a process of another user it is the peak of its life
 	}
-	result, err := b.load.run(job)
+	result, err := b.load.run(b.job(w, t))
 	if err != nil {
-		return errors.Join(err, b.damage())
+		_, damage := from.counts()
+		return errors.Join(err, damage)
 	}
 	s := report.Sample{Workload: w.name, Target: t.Name, Round: round, Result: result, HasCPU: t.PID != 0}
 	if t.PID != 0 {
@@ -123,39 +174,45 @@ func (b *bench) measure(w workload, t *target.Target, round int) error {
 		}
 	}
 	b.data.Samples = append(b.data.Samples, s)
-	after, err := b.sink.counts()
+	after, err := count(from, t)
 	if err != nil {
 		return err
 	}
-	seen := b.counted[t.Name]
-	seen.ProduceBytes += after.ProduceBytes - before.ProduceBytes
-	seen.FetchBytes += after.FetchBytes - before.FetchBytes
-	b.counted[t.Name] = seen
-	return nil
+	return equal(before, after)
 }
 
-func (b *bench) damage() error {
-	_, err := b.sink.counts()
-	return err
+// counted is the bytes of Produce requests and of answers to Fetch, as the sink saw
+// them and as Sluice counts them.
+type counted struct{ sinkIn, sinkOut, in, out int64 }
+
+func count(from *child, t *target.Target) (c counted, err error) {
+	seen, err := from.counts()
+	if err != nil {
+		return c, err
+	}
+	c.sinkIn, c.sinkOut = seen.ProduceBytes, seen.FetchBytes
+	if t.Admin == "" { // not Sluice
+		c.in, c.out = c.sinkIn, c.sinkOut
+		return c, nil
+	}
+	c.in, c.out, err = t.Bytes()
+	return c, err
 }
 
-// check compares Sluice's own counters of bytes with what the sink saw: they must be
-// equal.
-func (b *bench) check() error {
-	for _, t := range b.targets {
-		if t.Admin == "" {
-			continue
-		}
-		in, out, err := t.Bytes()
-		if err != nil {
-			return err
-		}
-		if seen := b.counted[t.Name]; in != seen.ProduceBytes || out != seen.FetchBytes {
-			return fmt.Errorf("%s counts %d bytes in and %d out, the sink saw %d and %d", t.Name, in, out, seen.ProduceBytes, seen.FetchBytes)
-		}
+// equal says how Sluice's counters differ from what the sink saw between two times:
+// not by a byte.
+func equal(before, after counted) error {
+	in, out := after.in-before.in, after.out-before.out
+	sinkIn, sinkOut := after.sinkIn-before.sinkIn, after.sinkOut-before.sinkOut
+	if in != sinkIn || out != sinkOut {
+		return fmt.Errorf("sluice_bytes_total grew by %d in and %d out, while the sink saw %d and %d", in, out, sinkIn, sinkOut)
 	}
 	return nil
 }
 
-// defaultLength is how long each measurement takes.
-const defaultLength = 1500 * time.Millisecond
+const (
+	// defaultLength is how long each measurement takes.
+	defaultLength = 1500 * time.Millisecond
+	direct        = "direct"
+	anyPort       = "127.0.0.1:0"
+)

@@ -12,7 +12,11 @@ import (
 type workload struct {
 	name  string
 	quick bool // it belongs to the quick version too
-	job   load.Job
+	// apart gives it a sink and targets of its own, started for it alone, since memory
+	// is measured or the sink has further topics; in the quick version it runs once.
+	apart  bool
+	topics int
+	job    load.Job
 }
 
 // pipeline is how many requests are in flight on each connection of a closed loop:
@@ -61,7 +65,18 @@ func workloads(quick bool, only *regexp.Regexp) []workload {
 			job: load.Job{API: api, Size: 500, Conns: steadyConns, Rate: steadyRate},
 		})
 	}
+	all = append(all, apart()...)
 	return slices.DeleteFunc(all, func(w workload) bool {
 		return quick && !w.quick || !only.MatchString(w.name)
 	})
+}
+
+// apart are the workloads that look at memory and at what is rare.
+func apart() []workload {
+	return []workload{
+		{name: "fetch-50MiB-64", quick: true, apart: true, job: load.Job{API: load.Fetch, Size: 50 << 20, Conns: 64, Pipeline: 1}},
+		{name: "produce-96MiB-4", apart: true, job: load.Job{API: load.Produce, Size: 96 << 20, Conns: 4, Pipeline: 1}},
+		{name: "idle-5000", quick: true, apart: true, job: load.Job{API: load.Produce, Size: 500, Conns: 5000, Pipeline: 20, Idle: true}},
+		{name: "metadata-10000-topics", apart: true, topics: 10_000, job: load.Job{API: load.Metadata, Conns: 16, Pipeline: 1}},
+	}
 }

@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ func closed(ctx context.Context, j Job, conns []*conn) (Result, error) {
 	for _, c := range conns {
 		wg.Go(func() {
 			if err := c.loop(&stop); err != nil {
+				// Ends the measurement, with this error, if it is not over.
 				fail(fmt.Errorf("load: %s %s: %w", j.API, j.Address, err))
 			}
 		})
@@ -34,7 +34,7 @@ func closed(ctx context.Context, j Job, conns []*conn) (Result, error) {
 		}
 	}
 	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); err == nil && cause != nil {
 		err = cause
 	}
 	return r, err

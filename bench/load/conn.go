@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	dialAtOnce  = 64
 	dialTimeout = 30 * time.Second
 	// copied is the largest frame of which each connection has copies of its own.
 	copied = 16<<10 + 256
@@ -51,11 +50,20 @@ type conn struct {
 	requests, bytes atomic.Int64
 }
 
+// atOnce is how many connections are opened at a time: few where each first answer
+// is decoded from much memory.
+func atOnce(j Job) int {
+	if j.Size > 4<<20 {
+		return 4
+	}
+	return 64
+}
+
 // dialAll opens all connections, some at a time, and sends the first request on each.
-func dialAll(ctx context.Context, j Job, frame []byte) ([]*conn, error) {
+func dialAll(ctx context.Context, j Job, frame []byte, atOnce int) ([]*conn, error) {
 	conns := make([]*conn, j.Conns)
 	errs := make([]error, j.Conns)
-	turn := make(chan struct{}, dialAtOnce)
+	turn := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i := range conns {
 		turn <- struct{}{}

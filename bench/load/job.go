@@ -32,7 +32,11 @@ type Job struct {
 	Joined bool `json:"joined"`
 	// Rate is requests per second over all connections, evenly spaced; 0 is a closed loop.
 	Rate float64 `json:"rate"`
-	// Warmup is how long it goes on before it is measured, Length for how long it is.
+	// Idle opens all connections at once, sends [Job.Pipeline] requests on each, and
+	// leaves them open for Length. Rate and Joined have no meaning then.
+	Idle bool `json:"idle"`
+	// Warmup is how long it goes on before it is measured, Length for how long it is at
+	// least.
 	Warmup time.Duration `json:"warmup"`
 	Length time.Duration `json:"length"`
 }
@@ -47,6 +51,18 @@ type Result struct {
 	LoadCPU float64 `json:"load_cpu"` // seconds, of the process that sends
 	// Latency is set for an open loop.
 	Latency *Latency `json:"latency,omitempty"`
+	// Idle is set for a job that is [Job.Idle]; then Seconds, Requests (one for each
+	// connection) and CPU are those of opening all.
+	Idle *Idle `json:"idle,omitempty"`
+}
+
+// Idle is what open connections without traffic take.
+type Idle struct {
+	// BytesEach is what the resident memory of the process has grown, from before they
+	// were opened until they were idle for the job's length, for each connection.
+	BytesEach float64 `json:"bytes_each"`
+	// CPU is seconds of the process in each second of idling.
+	CPU float64 `json:"cpu"`
 }
 
 // Latency is a distribution, in milliseconds from when a request was due to its answer.
@@ -77,7 +93,10 @@ func Run(ctx context.Context, j Job) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	conns, err := dialAll(ctx, j, frame)
+	if j.Idle {
+		return idle(ctx, j, frame)
+	}
+	conns, err := dialAll(ctx, j, frame, atOnce(j))
 	defer closeAll(conns)
 	if err != nil {
 		return Result{}, err
@@ -124,7 +143,11 @@ func (j Job) now(conns []*conn) (i instant, err error) {
 	return i, nil
 }
 
-// measure waits for the warm-up and takes the time that follows.
+// mostLength is how long a measurement may take on a machine that is too slow.
+const mostLength = 5 * time.Minute
+
+// measure waits for the warm-up and takes the time that follows, until there were as
+// many answers as there are connections at least.
 func (j Job) measure(ctx context.Context, conns []*conn) (Result, error) {
 	var r Result
 	if err := sleep(ctx, j.Warmup); err != nil {
@@ -138,15 +161,20 @@ func (j Job) measure(ctx context.Context, conns []*conn) (Result, error) {
 		return r, err
 	}
 	end, err := j.now(conns)
+	for err == nil && end.requests-begin.requests < int64(j.Conns) {
+		if end.at.Sub(begin.at) > mostLength {
+			return r, fmt.Errorf("load: %d answers on %d connections in %v", end.requests-begin.requests, j.Conns, mostLength)
+		}
+		if err = sleep(ctx, j.Length/4); err == nil {
+			end, err = j.now(conns)
+		}
+	}
 	if err != nil {
 		return r, err
 	}
 	r = Result{
 		Seconds: end.at.Sub(begin.at).Seconds(), Requests: end.requests - begin.requests, Bytes: end.bytes - begin.bytes,
 		CPU: (end.cpu - begin.cpu).Seconds(), LoadCPU: (end.own - begin.own).Seconds(),
-	}
-	if r.Requests == 0 {
-		return r, fmt.Errorf("load: no answer in %v", j.Length)
 	}
 	return r, nil
 }

@@ -60,12 +60,20 @@ type Metric struct {
 var (
 	PerGB      = Metric{"CPU s/GB", ifCPU(load.Result.PerGB)}
 	PerMillion = Metric{"CPU s/M req", ifCPU(load.Result.PerMillion)}
-	Throughput = Metric{"MB/s", func(s Sample) float64 { return float64(s.Result.Bytes) / 1e6 / s.Result.Seconds }}
-	Rate       = Metric{"req/s", func(s Sample) float64 { return float64(s.Result.Requests) / s.Result.Seconds }}
-	Peak       = Metric{"peak MiB", func(s Sample) float64 { return orNaN(float64(s.PeakRSS)/(1<<20), s.PeakRSS > 0) }}
-	P50        = latency("p50 ms", func(l *load.Latency) float64 { return l.P50 })
-	P99        = latency("p99 ms", func(l *load.Latency) float64 { return l.P99 })
-	P999       = latency("p99.9 ms", func(l *load.Latency) float64 { return l.P999 })
+	Throughput = Metric{"MB/s", func(s Sample) float64 {
+		return orNaN(float64(s.Result.Bytes)/1e6/s.Result.Seconds, s.Result.Bytes > 0)
+	}}
+	Rate = Metric{"req/s", func(s Sample) float64 {
+		return orNaN(float64(s.Result.Requests)/s.Result.Seconds, s.Result.Idle == nil)
+	}}
+	// Those of many connections: all opened at once, then idle.
+	Connect = idle("open s", func(s Sample) float64 { return s.Result.Seconds })
+	IdleKiB = idle("idle KiB/conn", func(s Sample) float64 { return orNaN(s.Result.Idle.BytesEach/1024, s.HasCPU) })
+	IdleCPU = idle("idle CPU %", func(s Sample) float64 { return orNaN(s.Result.Idle.CPU*100, s.HasCPU) })
+	Peak    = Metric{"peak MiB", func(s Sample) float64 { return orNaN(float64(s.PeakRSS)/(1<<20), s.PeakRSS > 0) }}
+	P50     = latency("p50 ms", func(l *load.Latency) float64 { return l.P50 })
+	P99     = latency("p99 ms", func(l *load.Latency) float64 { return l.P99 })
+	P999    = latency("p99.9 ms", func(l *load.Latency) float64 { return l.P999 })
 )
 
 func orNaN(v float64, ok bool) float64 {
@@ -76,7 +84,19 @@ func orNaN(v float64, ok bool) float64 {
 }
 
 func ifCPU(of func(load.Result) float64) func(Sample) float64 {
-	return func(s Sample) float64 { return orNaN(of(s.Result), s.HasCPU) }
+	return func(s Sample) float64 {
+		v := of(s.Result)
+		return orNaN(v, s.HasCPU && !math.IsInf(v, 0))
+	}
+}
+
+func idle(name string, of func(Sample) float64) Metric {
+	return Metric{name, func(s Sample) float64 {
+		if s.Result.Idle == nil {
+			return math.NaN()
+		}
+		return of(s)
+	}}
 }
 
 func latency(name string, of func(*load.Latency) float64) Metric {
@@ -86,6 +106,17 @@ func latency(name string, of func(*load.Latency) float64) Metric {
 		}
 		return of(s.Result.Latency)
 	}}
+}
+
+// Cost is the metric by which the processor time of a workload is compared: for each
+// byte, or for each connection where there are no bytes to speak of.
+func (d *Data) Cost(workload string) Metric {
+	for _, s := range d.Samples {
+		if s.Workload == workload && s.Result.Bytes > 0 {
+			return PerGB
+		}
+	}
+	return PerMillion
 }
 
 // Workloads are the names, in the order of their first sample.

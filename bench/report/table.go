@@ -11,8 +11,8 @@ import (
 	"sluice/bench/stats"
 )
 
-// metrics are the columns, each with how many digits it wants.
-var metrics = []Metric{PerGB, PerMillion, Throughput, Rate, P50, P99, P999, Peak}
+// metrics are the columns; one that no target has is left out.
+var metrics = []Metric{PerGB, PerMillion, Throughput, Rate, P50, P99, P999, Connect, IdleKiB, IdleCPU, Peak}
 
 // Table writes, for each workload, a line per target: the median over the rounds of
 // each metric, the least CPU, and the ratio to HAProxy in the same round.
@@ -38,17 +38,18 @@ func (d *Data) workload(w io.Writer, workload string) error {
 	for _, m := range columns {
 		fmt.Fprintf(t, "%s\t", m.Name)
 	}
-	fmt.Fprintf(t, "least s/GB\tCPU ×%s\t\n", Baseline)
+	cost := d.Cost(workload)
+	fmt.Fprintf(t, "least\tCPU ×%s\t\n", Baseline)
 	for _, target := range targets {
 		fmt.Fprintf(t, "%s\t", target)
 		for _, m := range columns {
 			fmt.Fprintf(t, "%s\t", number(stats.Median(known(d.Series(workload, target, m)))))
 		}
 		least := math.NaN()
-		if s := known(d.Series(workload, target, PerGB)); len(s) > 0 {
+		if s := known(d.Series(workload, target, cost)); len(s) > 0 {
 			least = slices.Min(s)
 		}
-		fmt.Fprintf(t, "%s\t%s\t\n", number(least), d.ratio(workload, target, PerGB))
+		fmt.Fprintf(t, "%s\t%s\t\n", number(least), d.ratio(workload, target, cost))
 	}
 	fmt.Fprintln(t)
 	if err := t.Flush(); err != nil {

@@ -49,7 +49,7 @@ const openTenants = `tenants:
 const sliceLimits = "    limits: {producer_byte_rate: 900GiB, consumer_byte_rate: 900GiB}\n"
 
 const fullDefaults = `defaults:
-  limits: {request_rate: 50000000, connections: 20000}
+  limits: {request_rate: 50000000, connections: 10000}
   limits_per_client_id: {producer_byte_rate: 400GiB, consumer_byte_rate: 400GiB, request_rate: 40000000}
   rules:
     - {allow: [DESCRIBE], topics: ["shared.*"]}
@@ -84,6 +84,14 @@ func fullTenants() string {
 	return b.String()
 }
 
+func policyText(admin, broker, bootstrap string, firstPort int, full bool) string {
+	limits, rest := "", openTenants
+	if full {
+		limits, rest = sliceLimits, fullTenants()
+	}
+	return fmt.Sprintf(head, admin, broker, limits, bootstrap, firstPort, firstPort+1) + rest
+}
+
 // Build builds the sluice binary of the checkout in dir, as `make build` does.
 func Build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "sluice")
@@ -104,12 +112,7 @@ func Sluice(dir, name, binary, broker string, full bool) (*Target, error) {
 		return nil, err
 	}
 	t := &Target{Name: name, Bootstrap: loopback(port), Admin: loopback(port + 1), Address: loopback(port + 2)}
-	limits, rest := "", openTenants
-	if full {
-		limits, rest = sliceLimits, fullTenants()
-	}
-	policy := fmt.Sprintf(head, t.Admin, broker, limits, t.Bootstrap, port+2, port+3) + rest
-	path, err := write(dir, fmt.Sprintf("sluice-%d.yaml", port), policy)
+	path, err := write(dir, fmt.Sprintf("sluice-%d.yaml", port), policyText(t.Admin, broker, t.Bootstrap, port+2, full))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -136,17 +137,17 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// Ports are taken from below those that the system gives to outgoing connections, of
+// which thousands may be in use.
+const firstPort, lastPort = 12000, 32000
+
 // freePorts finds n free ports in a row.
 func freePorts(n int) (int, error) {
-	for range 200 {
-		first, err := freePort(0)
-		if err != nil {
-			return 0, err
-		}
-		free := first+n < 65000
-		for i := 1; free && i < n; i++ {
-			_, err := freePort(first + i)
-			free = err == nil
+	for range 500 {
+		first := firstPort + rand.IntN(lastPort-firstPort)
+		free := true
+		for i := 0; free && i < n; i++ {
+			free = bindable(first+i) == nil
 		}
 		if free {
 			return first, nil
@@ -155,13 +156,12 @@ func freePorts(n int) (int, error) {
 	return 0, errors.New("no free ports")
 }
 
-func freePort(port int) (int, error) {
+func bindable(port int) error {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", loopback(port))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return l.Close()
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
