@@ -60,6 +60,10 @@ type API struct {
 	// client ever learns a broker's own. req is the decoded request where
 	// Decode is set, else it may be nil.
 	Virtualize func(req kmsg.Request, resp kmsg.Response, n Nodes)
+	// Plain reports whether the whole frame of an answer has nothing in it for
+	// Virtualize to replace, and may pass as it came; its throttle_time_ms is then
+	// raised to ms at least. Nil: nobody knows without decoding it.
+	Plain func(frame []byte, version int16, ms int32) bool
 }
 
 // Judge says what a tenant may do under one snapshot of the policy, and resolves

@@ -237,10 +237,15 @@ func PatchThrottle(frame []byte, key, version int16, ms int32) bool {
 	if FlexibleResponse(key, version) && frame[lengthBytes+4] != 0 {
 		return false // tags in the header, which Kafka does not define, move the field
 	}
-	if field := frame[at : at+4]; int32(binary.BigEndian.Uint32(field)) < ms {
-		binary.BigEndian.PutUint32(field, uint32(ms))
-	}
+	raise(frame[at:], ms)
 	return true
+}
+
+// raise makes the int32 at the start of b at least n.
+func raise(b []byte, n int32) {
+	if int32(binary.BigEndian.Uint32(b)) < n {
+		binary.BigEndian.PutUint32(b, uint32(n))
+	}
 }
 
 // layout is what the frame functions know of an API, by its key.

@@ -9,7 +9,7 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 // of Kafka 4.3 and below what kmsg encodes faithfully (InitProducerId 6 is
 // unstable and unknown to it; AddPartitionsToTxn 4 and later are for brokers).
 var apis = [...]*API{
-	0: define(API{Key: 0, Name: "Produce", Min: 0, Max: 13, Access: Pass}, row[*kmsg.ProduceRequest, *kmsg.ProduceResponse]{
+	0: define(API{Key: 0, Name: "Produce", Min: 0, Max: 13, Access: Pass, Plain: plainProduce}, row[*kmsg.ProduceRequest, *kmsg.ProduceResponse]{
 		split:      splitProduce,
 		merge:      mergeProduce,
 		virtualize: virtualizeProduce,
