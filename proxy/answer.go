@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,21 +22,30 @@ type pending struct {
 	correlation int32
 	req         kmsg.Request  // decoded, where the answer cannot be rewritten without it
 	refused     kmsg.Response // to be merged into the answer
-	judge       *judge        // what the answer is filtered by
-	rules       string        // the rules under which a Fetch was judged
 	local       []byte        // the whole answer, made here
 	denied      bool
 	sent        time.Time
 
-	nodes       protocol.Nodes
-	account     *limiter.Account
-	counters    *tenantMetrics
-	durations   *sliceMetrics
+	*standing                        // of the client when it asked
 	limits      [2]limiter.Dimension // the limits that charged it, whose debt is announced
 	nlimits     int
 	waited      time.Duration
 	fetching    atomic.Bool // charged by its answer, and not settled yet
 	provisional float64
+}
+
+// pendings are used again: one is made for each request.
+var pendings = sync.Pool{New: func() any { return new(pending) }}
+
+// standing is what a connection is under one snapshot of the policy: who asks, and
+// what is asked, for all that is in flight when the policy changes. Immutable.
+type standing struct {
+	answering *judge // filters answers
+	rules     string // the rules under which requests are judged
+	nodes     protocol.Nodes
+	account   *limiter.Account
+	counters  *tenantMetrics
+	durations *sliceMetrics
 }
 
 // announces notes a limit whose debt is told to the client with the answer.
@@ -52,7 +60,7 @@ func (p *pending) announces(d limiter.Dimension) {
 // request waits just long enough, can read in its own metrics that it is held. More
 // would make it wait twice.
 func (p *pending) throttle(now time.Time) int32 {
-	if p.nlimits == 0 || p.judge.tenant.Observe {
+	if p.nlimits == 0 || p.answering.tenant.Observe {
 		return 0
 	}
 	longest := maxAnnounceOther
@@ -88,8 +96,11 @@ func (c *conn) answers() {
 			continue
 		}
 		var why *closing
+		var unsent *unwritten
 		switch {
 		case errors.As(err, &why):
+		case errors.As(err, &unsent):
+			why = &closing{reason: reasonClientGone, quiet: true, text: "an answer could not be written: " + err.Error()}
 		case errors.Is(err, errBeyondBuffer):
 			why = &closing{reason: reasonBrokerAnswer, text: "the broker's answer: " + err.Error()}
 		default:
@@ -99,14 +110,6 @@ func (c *conn) answers() {
 		c.kill(why)
 		return
 	}
-}
-
-// gone is the end of a connection whose client does not take its answer.
-func gone(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &closing{reason: reasonClientGone, quiet: true, text: "an answer could not be written: " + err.Error()}
 }
 
 // recentAnswers are the sizes of the last answers to Fetch, as one goroutine sees
@@ -145,7 +148,7 @@ func (c *conn) oneAnswer() error {
 	case size < 4:
 		return &closing{reason: reasonBrokerAnswer, text: "the broker sent a frame of " + itoa(size) + " bytes"}
 	}
-	now := time.Now()
+	now := c.up.at
 	p.durations.observe(p.api, now.Sub(p.sent).Seconds())
 	if p.api.Key == protocol.KeyFetch || p.api.Key == protocol.KeyShareFetch {
 		p.counters.out.Add(float64(4 + size))
@@ -169,13 +172,23 @@ func (c *conn) oneAnswer() error {
 	}
 	p.counters.count(p.api, o)
 	c.watch.answered(now)
-	return c.pairs.pop(c.writeLocal)
+	if c.pairs.handsOver() {
+		if err := c.up.flush(); err != nil {
+			return err
+		}
+	}
+	popped, err := c.pairs.pop(c.writeLocal)
+	if popped {
+		*p = pending{}
+		pendings.Put(p)
+	}
+	return err
 }
 
 // writeLocal writes an answer made here. The caller owns the head of the pairs.
 func (c *conn) writeLocal(p *pending) error {
-	if _, err := c.toClient.Write(p.local); err != nil {
-		return gone(err)
+	if n, err := c.toClient.Write(p.local); err != nil {
+		return &unwritten{len(p.local) - n, err}
 	}
 	o := outcomeOK
 	if p.denied {
@@ -185,25 +198,40 @@ func (c *conn) writeLocal(p *pending) error {
 	return nil
 }
 
-// relayAnswer passes on an answer that is held whole: all but Fetch.
+// relayAnswer passes on an answer other than to a Fetch: as it comes, or held whole
+// and rewritten.
 func (c *conn) relayAnswer(p *pending, size int, now time.Time) error {
 	throttle := p.throttle(now)
-	rewrites := c.mustRewrite(p, throttle)
-	f, err := c.readAnswer(p, size, rewrites)
+	if !c.mustRewrite(p, throttle) {
+		if at, ok := protocol.ThrottleOffset(p.api.Key, p.version); ok && throttle > 0 {
+			b, err := c.up.peek(min(size, at+4))
+			if err != nil {
+				return err
+			}
+			protocol.PatchThrottle(b[:min(size, len(b))], p.api.Key, p.version, throttle)
+		}
+		_, err := c.up.relay(size)
+		return err
+	}
+	f, err := c.readAnswer(p, size)
 	if err != nil {
 		return err
 	}
 	defer f.release()
-	out := f.bytes
-	if rewrites {
-		if out, err = c.rewrite(p, f.bytes, throttle); err != nil {
-			return err
-		}
-	} else if throttle > 0 {
-		protocol.PatchThrottle(out, p.api.Key, p.version, throttle)
+	if c.mayBePlain(p) && p.api.Plain(f.bytes, p.version, throttle) {
+		return f.pass(c.up)
 	}
-	_, err = c.toClient.Write(out)
-	return gone(err)
+	out, err := c.rewrite(p, f.bytes, throttle)
+	if err != nil {
+		return err
+	}
+	return c.up.write(out)
+}
+
+// mayBePlain reports whether only its brokers keep an answer from passing as it came,
+// if it has any.
+func (c *conn) mayBePlain(p *pending) bool {
+	return p.api.Plain != nil && p.refused == nil && p.sentVersion == p.version
 }
 
 // mustRewrite: every other answer passes as opaque bytes, with at most its
@@ -212,7 +240,7 @@ func (c *conn) mustRewrite(p *pending, throttle int32) bool {
 	switch {
 	case p.refused != nil, p.api.Virtualize != nil, p.sentVersion != p.version:
 		return true
-	case p.api.Filter != nil && !p.judge.tenant.Everything() && !p.judge.tenant.Observe:
+	case p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe:
 		return true
 	case throttle > 0:
 		_, fixed := protocol.ThrottleOffset(p.api.Key, p.version)
@@ -235,13 +263,13 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 	}
 	resp.SetVersion(p.version)
 	if m, ok := resp.(*kmsg.MetadataResponse); ok {
-		p.judge.slice.Learn(m)
+		p.answering.slice.Learn(m)
 	}
 	if p.api.Virtualize != nil {
 		p.api.Virtualize(p.req, resp, p.nodes)
 	}
-	if p.api.Filter != nil && !p.judge.tenant.Everything() && !p.judge.tenant.Observe {
-		p.api.Filter(resp, p.judge)
+	if p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe {
+		p.api.Filter(resp, p.answering)
 	}
 	if p.refused != nil && p.api.Merge != nil {
 		p.api.Merge(resp, p.refused)
@@ -263,20 +291,23 @@ const (
 	decodedFree = 16 << 10
 )
 
-// reserveAnswer waits for the memory of an answer, all of it at once: a part is
-// never held while waiting for another. What is decoded takes a tenant's share at
+// reserveAnswer waits for the memory of an answer that is rewritten, all of it at
+// once: a part is never held while waiting for another. It takes a tenant's share at
 // most, so that a large one passes alone.
-func (c *conn) reserveAnswer(p *pending, size int, rewrites bool) (release func(), err error) {
+func (c *conn) reserveAnswer(p *pending, size int) (release func(), err error) {
 	m := c.gw.budget.answers
 	n := 0
 	if size > wireBuffer {
 		n = size
 	}
-	if rewrites && size > decodedFree {
+	if size > decodedFree {
 		n = max(n, min(n+decodedAnswer*size, int(m.max/4)))
 	}
 	if n == 0 {
-		return func() {}, nil
+		return nil, nil
+	}
+	if err := c.up.flush(); err != nil {
+		return nil, err
 	}
 	if release, err = m.reserve(c.ctx, p.counters.tenant, int64(n)); err != nil {
 		return nil, &closing{reason: reasonTooLarge, text: "the broker's answer: " + err.Error()}
@@ -285,25 +316,17 @@ func (c *conn) reserveAnswer(p *pending, size int, rewrites bool) (release func(
 }
 
 // readAnswer reads a whole answer, which waits for its memory first.
-func (c *conn) readAnswer(p *pending, size int, rewrites bool) (frame, error) {
-	free, err := c.reserveAnswer(p, size, rewrites)
+func (c *conn) readAnswer(p *pending, size int) (frame, error) {
+	free, err := c.reserveAnswer(p, size)
 	if err != nil {
 		return frame{}, err
 	}
-	if size <= wireBuffer {
-		b, err := c.up.peek(size)
-		if err != nil {
-			free()
-			return frame{}, err
-		}
-		return frame{bytes: b[:size], release: func() { c.up.use(size); free() }}, nil
-	}
-	b := make([]byte, size)
-	if err := c.up.readFull(b); err != nil {
+	f, err := c.up.frame(size)
+	if err != nil && free != nil {
 		free()
-		return frame{}, err
 	}
-	return frame{bytes: b, release: free}, nil
+	f.free = free
+	return f, err
 }
 
 // relayFetch passes the answer to a Fetch on as it streams, patching it in place.
@@ -340,8 +363,8 @@ func (c *conn) relayFetch(p *pending, size int, now time.Time) error {
 		out := append([]byte(nil), c.up.buffered()[:at]...)
 		out = protocol.AppendFetchHead(out, p.version, head, refused)
 		binary.BigEndian.PutUint32(out, uint32(len(out)+rest-4))
-		if _, err := c.toClient.Write(out); err != nil {
-			return gone(err)
+		if err := c.up.write(out); err != nil {
+			return err
 		}
 		c.up.use(pos)
 		pos = 0
@@ -361,21 +384,24 @@ func (c *conn) relayWalked(w *protocol.FetchWalk, pos, rest int) error {
 			return &closing{reason: reasonBrokerAnswer, text: err.Error()}
 		}
 		rest -= n
-		if ready := pos + n; ready > 0 {
-			if _, err := c.toClient.Write(b[:ready]); err != nil {
-				return gone(err)
-			}
-			c.up.use(ready)
-			pos = 0
+		if err := c.up.pass(pos + n); err != nil {
+			return err
 		}
+		pos = 0
 		if rest == 0 {
 			return nil
 		}
-		if _, err := c.up.peek(len(c.up.buffered()) + 1); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+		if skip := w.Skip(); c.up.splices(skip) && !c.up.holds(1) {
+			left, err := c.up.splice(skip)
+			if err != nil {
+				return err
 			}
-			return err
+			w.Skipped(skip - left)
+			rest -= skip - left
+			continue
+		}
+		if _, err := c.up.peek(len(c.up.buffered()) + 1); err != nil {
+			return unexpected(err)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func ownLimit(key int16) limiter.Dimension {
 // charge charges a request that is read whole to its limits and waits for its
 // turn. Exempt requests count and are never held.
 func (c *conn) charge(q *query, p *pending) error {
-	now := time.Now()
+	now := c.in.at
 	q.now = now
 	var t turns
 	if c.account.Limited(limitRequests) {
@@ -112,7 +112,7 @@ func (c *conn) charge(q *query, p *pending) error {
 // chargeFetch takes a turn for an answer whose size is not known yet, and asks
 // the broker for no more than the turn is worth while the bucket is low.
 func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
-	want := protocol.FetchMaxBytes(q.req)
+	want := q.wanted
 	if q.header.Key == protocol.KeyShareFetch && want > maxShareFetch {
 		protocol.SetFetchMaxBytes(q.req, maxShareFetch)
 		want, q.changed = maxShareFetch, true
@@ -128,8 +128,10 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 	if allow >= float64(want) || c.tenant.Observe {
 		return
 	}
-	protocol.SetFetchMaxBytes(q.req, int32(allow))
-	if !q.changed && !protocol.PatchFetchMaxBytes(q.frame[q.header.Body:], q.header.Key, q.header.Version, int32(allow)) {
+	if q.req != nil {
+		protocol.SetFetchMaxBytes(q.req, int32(allow))
+	}
+	if !q.changed && !protocol.PatchFetchMaxBytes(q.frame.bytes[q.header.Body:], q.header.Key, q.header.Version, int32(allow)) {
 		q.changed = true
 	}
 }
@@ -200,8 +202,11 @@ func (c *conn) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return c.ctx.Err() == nil
 	}
+	if c.in.flush() != nil {
+		return false
+	}
 	c.watch.ours()
-	defer c.watch.theirs()
+	defer c.theirs()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

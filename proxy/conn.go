@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 
-	"sluice/limiter"
 	"sluice/protocol"
 	"sluice/proxy/policy"
 	"sluice/proxy/slice"
@@ -48,16 +47,14 @@ type conn struct {
 	tenant    *policy.Tenant // nil: nobody's; it meets the refusal broker
 	listener  string
 	slice     *slice.Slice
-	nodes     protocol.Nodes
-	account   *limiter.Account
-	counters  *tenantMetrics
-	durations *sliceMetrics
+	*standing        // what its requests in flight keep, whatever comes after
 	seat      *seat  // its place among the counted connections
 	asking    *judge // judges requests, and counts what it denies
-	answering *judge // filters answers
+	known     known  // the topics that it may read or write
 	software  string // client_software_name, once told
 
 	header   protocol.Header // of the request being served
+	query    query           // the same, if it is read whole
 	decoded  func()          // gives back the memory of what it was decoded to; nil if none is reserved
 	refusals int             // answers in a row in which all was refused: the penalty
 	walk     protocol.ProduceWalk
@@ -68,9 +65,11 @@ type conn struct {
 }
 
 func newConn(g *Gateway, p *port, client net.Conn) *conn {
-	c := &conn{gw: g, port: p, client: client, in: newWire(client), pairs: newPairs()}
+	c := &conn{gw: g, port: p, client: client, pairs: newPairs()}
+	c.in = newWire(client, &c.toBroker)
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
-	c.toClient.to, c.toClient.clock = client, &g.clock
+	c.toClient.set(client)
+	c.toClient.clock = &g.clock
 	c.toBroker.clock, c.toBroker.watch = &g.clock, &c.watch
 	c.watch.start()
 	return c
@@ -86,7 +85,7 @@ func (c *conn) serve() {
 			err = c.request(&c.header)
 		}
 		if err != nil {
-			c.end(err)
+			c.end(c.broken(err))
 			return
 		}
 	}
@@ -117,13 +116,14 @@ func (c *conn) request(h *protocol.Header) error {
 
 // ask is the life of a request that is read whole: all but Produce.
 func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
-	f, err := c.readFrame(h)
-	if err != nil {
+	q := &c.query
+	*q = query{header: *h, api: api}
+	var err error
+	if q.frame, err = c.readFrame(h); err != nil {
 		return err
 	}
-	defer f.release()
+	defer q.frame.release()
 	c.watch.whole()
-	q := &query{header: *h, api: api, frame: f.bytes}
 	if err := c.plan(q); err != nil { // opaque, patched, decoded, or answered here
 		return err
 	}
@@ -148,34 +148,51 @@ func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
 // next reads the header of the next request. Noise, oversize frames and silence
 // end here, before anything is allocated for them.
 func (c *conn) next() error {
-	c.watch.idle()
-	if c.gw.draining.Load() {
-		return errDraining
-	}
-	if _, err := c.in.peek(1); err != nil {
-		if c.gw.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+	if c.in.holds(1) {
+		c.watch.whole()
+		if c.gw.draining.Load() {
 			return errDraining
 		}
+	} else if err := c.idle(); err != nil {
 		return err
 	}
-	c.watch.frame()
-	for need := 4; ; {
-		b, err := c.in.peek(need)
-		if err != nil {
-			return err
-		}
+	for {
+		b := c.in.buffered()
 		more, err := c.header.Parse(b, c.gw.settings.MaxFrame)
 		switch {
 		case err != nil:
 			return c.notKafka(err)
-		case c.header.Body > maxHeader:
+		case more == 0 && c.header.Body > maxHeader:
 			return c.notKafka(errLongHeader)
 		case more == 0:
-			c.watch.size(int64(c.header.Size))
+			if c.in.holds(4 + int(c.header.Size)) {
+				c.watch.whole()
+			} else {
+				c.watch.size(c.in.at, int64(c.header.Size))
+			}
 			return nil
 		}
-		need = max(more, need+1)
+		c.watch.frame(c.in.at)
+		if _, err := c.in.peek(max(more, len(b)+1)); err != nil {
+			return err
+		}
 	}
+}
+
+// idle waits for the first byte of the next request.
+func (c *conn) idle() error {
+	if err := c.in.flush(); err != nil {
+		return err
+	}
+	c.watch.idle(c.in.at)
+	if c.gw.draining.Load() {
+		return errDraining
+	}
+	_, err := c.in.peek(1)
+	if err != nil && c.gw.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errDraining
+	}
+	return err
 }
 
 // maxHeader bounds a request's header, so that it and the names that a Produce
@@ -249,14 +266,9 @@ func offers(api *protocol.API, version int16) bool { return api != nil && api.Kn
 
 // pending is what the answer will need to know of the request.
 func (c *conn) pending(q *query) *pending {
-	p := &pending{
-		api: q.api, version: q.header.Version, sentVersion: q.header.Version, correlation: q.header.CorrelationID,
-		refused: q.refused, judge: c.answering, nodes: c.nodes,
-		account: c.account, counters: c.counters, durations: c.durations,
-	}
-	if c.tenant != nil {
-		p.rules = c.tenant.RulesID()
-	}
+	p := pendings.Get().(*pending)
+	p.api, p.version, p.sentVersion = q.api, q.header.Version, q.header.Version
+	p.correlation, p.refused, p.standing = q.header.CorrelationID, q.refused, c.standing
 	if q.req != nil {
 		p.sentVersion = q.req.GetVersion()
 		if q.api.Decode {
@@ -272,24 +284,26 @@ func (c *conn) forward(q *query, p *pending) error {
 		p.settle(time.Now(), 0)
 		return err
 	}
-	frame := q.frame
 	if q.changed {
 		p.sentVersion = q.req.GetVersion()
-		c.out = protocol.AppendRequest(c.out[:0], &q.header, q.req)
-		frame = c.out
 	}
-	p.sent = time.Now()
+	p.sent = c.in.at
 	if err := c.push(p); err != nil {
 		return err
 	}
-	_, err := c.toBroker.Write(frame)
+	if !q.changed {
+		return q.frame.pass(c.in)
+	}
+	c.out = protocol.AppendRequest(c.out[:0], &q.header, q.req)
+	err := c.in.write(c.out)
 	c.trim()
-	return c.broken(err)
+	return err
 }
 
-// broken is the end of a connection whose request could not be sent whole.
+// broken is the end of a connection whose requests could not be sent whole.
 func (c *conn) broken(err error) error {
-	if err == nil || c.ctx.Err() != nil {
+	var unsent *unwritten
+	if !errors.As(err, &unsent) || c.ctx.Err() != nil {
 		return err
 	}
 	return &closing{reason: reasonBrokerClosed, text: "a request could not be sent on whole: " + err.Error()}
@@ -304,8 +318,11 @@ func (c *conn) answer(p *pending, resp kmsg.Response) error {
 // push puts a request among those that wait for their answers.
 func (c *conn) push(p *pending) error {
 	if c.pairs.len() >= maxInFlight {
+		if err := c.in.flush(); err != nil {
+			return err
+		}
 		c.watch.ours()
-		defer c.watch.theirs()
+		defer c.theirs()
 	}
 	return c.pairs.push(p, c.writeLocal)
 }
@@ -321,19 +338,25 @@ func (c *conn) connect() error {
 		node = at.node
 	}
 	c.watch.ours()
-	defer c.watch.theirs()
+	defer c.theirs()
 	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
 	defer cancel()
 	up, _, err := c.slice.Dial(ctx, node)
 	if err != nil {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 	}
-	c.up, c.upTo = newWire(up), c.slice
-	c.toBroker.to = up
+	c.toBroker.set(up)
+	c.up, c.upTo = newWire(up, &c.toClient), c.slice
 	// Whoever writes to the broker is not to be stuck there when the connection ends.
 	context.AfterFunc(c.ctx, func() { _ = up.Close() })
 	c.gw.running.Go(c.answers)
 	return nil
+}
+
+// theirs goes on after waiting for something other than the client.
+func (c *conn) theirs() {
+	c.in.at = time.Now()
+	c.watch.theirs(c.in.at)
 }
 
 // trim lets go of a scratch buffer that one large request has grown.
@@ -364,6 +387,7 @@ func (c *conn) end(err error) {
 	if errors.Is(err, errBeyondBuffer) {
 		err = malformed("a request", err)
 	}
+	_ = c.in.flush() // what was passed on before is not lost
 	var why *closing
 	if own := c.ending.Load(); own != nil {
 		why = own
@@ -399,7 +423,7 @@ func (c *conn) close() {
 // abandon settles a request that will never be answered.
 func (c *conn) abandon(p *pending) {
 	p.settle(time.Now(), 0)
-	if p.local == nil && p.counters != nil {
+	if p.local == nil && p.standing != nil && p.counters != nil {
 		p.counters.count(p.api, outcomeError)
 	}
 }

@@ -53,6 +53,24 @@ func (s *fetchSessions) valid(id int32, rules string) bool {
 	return ok && got == rules
 }
 
+// lookAtFetch judges a Fetch without decoding it, if all of it may pass as it is: the
+// session that it names is the connection's, and all topics may be read. Else it must
+// be decoded.
+func (c *conn) lookAtFetch(q *query) bool {
+	var l protocol.FetchLook
+	l.Reset(q.header.Version, q.frame.bytes[q.header.Body:])
+	if l.SessionID != 0 && !c.sessions.valid(l.SessionID, c.rules) && !c.tenant.Observe {
+		return false
+	}
+	for all := c.tenant.Everything(); l.Next(); {
+		if !all && !c.mayTopic(protocol.OpRead, l.TopicName, l.TopicID) {
+			return false
+		}
+	}
+	q.wanted = l.MaxBytes
+	return l.Plain()
+}
+
 // planFetch judges a Fetch. What a session holds was judged when it was added, so
 // an incremental fetch needs only its new topics judged, and answers need no
 // second judgement. A Fetch with something refused goes without a session.
@@ -60,7 +78,7 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 	if c.tenant.Observe {
 		return
 	}
-	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.tenant.RulesID()) {
+	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.rules) {
 		if req.SessionEpoch > 0 {
 			q.refused, q.local = protocol.FetchSessionNotFound(req.Version), true
 			return

@@ -15,22 +15,27 @@ import (
 func (c *conn) join(tenant *policy.Tenant) {
 	c.tenant = tenant
 	c.listener = c.port.at.Load().listener
+	c.known = known{}
 	c.gw.metrics.connections.WithLabelValues(name(tenant), c.listener).Inc()
 	if tenant == nil {
-		c.slice, c.counters = nil, c.gw.metrics.tenant(unmatched, "")
+		c.slice = nil
+		c.standing = &standing{counters: c.gw.metrics.tenant(unmatched, "")}
 		return
 	}
 	home := tenant.Home.Name
 	c.slice = c.snap.slices[home]
-	c.nodes = c.snap.nodes[viewKey{c.listener, home}]
-	c.counters = c.gw.metrics.tenant(tenant.Name, home)
-	c.durations = c.gw.metrics.slice(home)
-	c.account = c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID)
-	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
-	c.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: c.counters, clientID: c.clientID, log: c.gw.log}
-	asking := *c.answering
+	s := &standing{
+		nodes:     c.snap.nodes[viewKey{c.listener, home}],
+		counters:  c.gw.metrics.tenant(tenant.Name, home),
+		durations: c.gw.metrics.slice(home),
+		account:   c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID),
+		rules:     tenant.RulesID(),
+	}
+	s.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: s.counters, clientID: c.clientID, log: c.gw.log}
+	asking := *s.answering
 	asking.counting = true
-	c.asking = &asking
+	c.asking, c.standing = &asking, s
+	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
 }
 
 // leave undoes join. Requests in flight keep the account that they were charged to.
@@ -44,7 +49,7 @@ func (c *conn) leave() {
 	}
 	c.giveSeat()
 	c.account.Close(time.Now())
-	c.account, c.tenant = nil, nil
+	c.standing, c.tenant = nil, nil
 }
 
 // giveSeat gives the connection's place back, once.
@@ -67,7 +72,7 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 	}
 	defer f.release()
 	c.watch.whole()
-	q := &query{header: *h, api: api, frame: f.bytes}
+	q := &query{header: *h, api: api, frame: f}
 	var req *kmsg.ApiVersionsRequest
 	if api.Knows(h.Version) {
 		decoded, err := c.decode(q)

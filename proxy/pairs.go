@@ -10,6 +10,10 @@ import (
 // not read, and TCP holds the client back.
 const maxInFlight = 256
 
+// keptPairs is how much of the queue an idle connection keeps: what most clients
+// ever have in flight.
+const keptPairs = 8
+
 var errPairsClosed = errors.New("connection closed")
 
 // pairs keeps the requests of one connection that wait for their answers, in
@@ -17,10 +21,25 @@ var errPairsClosed = errors.New("connection closed")
 // made here by whoever brought the entry to the head, a broker's answer by the
 // goroutine that reads the broker.
 type pairs struct {
-	mu     sync.Mutex
-	change sync.Cond
-	q      []*pending
-	closed bool
+	mu      sync.Mutex
+	change  sync.Cond
+	waiting int // who waits for a change
+	q       []*pending
+	closed  bool
+}
+
+// await waits for a change; p.mu is held.
+func (p *pairs) await() {
+	p.waiting++
+	p.change.Wait()
+	p.waiting--
+}
+
+// changed wakes those who wait; p.mu is held.
+func (p *pairs) changed() {
+	if p.waiting > 0 {
+		p.change.Broadcast()
+	}
 }
 
 func newPairs() *pairs {
@@ -34,7 +53,7 @@ func newPairs() *pairs {
 func (p *pairs) push(e *pending, write func(*pending) error) error {
 	p.mu.Lock()
 	for len(p.q) >= maxInFlight && !p.closed {
-		p.change.Wait()
+		p.await()
 	}
 	if p.closed {
 		p.mu.Unlock()
@@ -42,7 +61,7 @@ func (p *pairs) push(e *pending, write func(*pending) error) error {
 	}
 	p.q = append(p.q, e)
 	atHead := len(p.q) == 1
-	p.change.Broadcast()
+	p.changed()
 	p.mu.Unlock()
 	if atHead && e.local != nil {
 		return p.flush(write)
@@ -58,7 +77,7 @@ func (p *pairs) head() (*pending, error) {
 		if len(p.q) == 0 {
 			return nil, errors.New("the broker answered what was not asked")
 		}
-		p.change.Wait()
+		p.await()
 	}
 	if p.closed {
 		return nil, errPairsClosed
@@ -66,16 +85,27 @@ func (p *pairs) head() (*pending, error) {
 	return p.q[0], nil
 }
 
-// pop takes the answered head away and writes the answers made here that follow it.
-func (p *pairs) pop(write func(*pending) error) error {
+// handsOver reports whether somebody else may write to the client once the head is
+// popped: what its owner has to write must then be written before.
+func (p *pairs) handsOver() bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.q) < 2 || p.q[1].local != nil
+}
+
+// pop takes the answered head away and writes the answers made here that follow it.
+// The caller may use the head again unless popped is false, which means that it was
+// closed meanwhile.
+func (p *pairs) pop(write func(*pending) error) (popped bool, err error) {
+	p.mu.Lock()
+	popped = len(p.q) > 0
 	p.drop()
 	more := len(p.q) > 0 && p.q[0].local != nil
 	p.mu.Unlock()
 	if more {
-		return p.flush(write)
+		return popped, p.flush(write)
 	}
-	return nil
+	return popped, nil
 }
 
 // flush writes answers made here as long as one is at the head, which the caller
@@ -102,12 +132,12 @@ func (p *pairs) drop() {
 	if len(p.q) == 0 {
 		return // closed meanwhile
 	}
-	p.q[0] = nil
-	p.q = p.q[1:]
-	if len(p.q) == 0 {
+	n := copy(p.q, p.q[1:]) // a few, mostly; the array is used again
+	p.q[n] = nil
+	if p.q = p.q[:n]; n == 0 && cap(p.q) > keptPairs {
 		p.q = nil
 	}
-	p.change.Broadcast()
+	p.changed()
 }
 
 // len is the number of requests without an answer.
@@ -122,7 +152,7 @@ func (p *pairs) drained() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.q) > 0 && !p.closed {
-		p.change.Wait()
+		p.await()
 	}
 }
 
@@ -131,7 +161,7 @@ func (p *pairs) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	p.change.Broadcast()
+	p.changed()
 }
 
 // close wakes all who wait and returns what was left without an answer.
@@ -141,6 +171,6 @@ func (p *pairs) close() []*pending {
 	p.closed = true
 	left := p.q
 	p.q = nil
-	p.change.Broadcast()
+	p.changed()
 	return left
 }

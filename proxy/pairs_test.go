@@ -35,7 +35,7 @@ func TestPairsKeepOrder(t *testing.T) {
 					return
 				}
 				_ = write(head)
-				if err := p.pop(write); err != nil {
+				if _, err := p.pop(write); err != nil {
 					t.Error(err)
 				}
 			}
@@ -96,7 +96,7 @@ func TestPairsWaitAndGiveUp(t *testing.T) {
 	if left := p.close(); len(left) != 0 {
 		t.Errorf("%d were left the second time", len(left))
 	}
-	if err := p.pop(none); err != nil || p.len() != 0 {
+	if popped, err := p.pop(none); popped || err != nil || p.len() != 0 {
 		t.Errorf("pop after the end: %v", err)
 	}
 }
@@ -149,7 +149,10 @@ func TestPairsWriteOnce(t *testing.T) {
 		if _, err := p.head(); err != nil {
 			t.Fatal(err)
 		}
-		go func() { popped <- p.pop(write) }()
+		go func() {
+			_, err := p.pop(write)
+			popped <- err
+		}()
 		if err := <-popped; err != nil {
 			t.Fatal(err)
 		}

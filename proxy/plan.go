@@ -12,10 +12,11 @@ import (
 type query struct {
 	header protocol.Header
 	api    *protocol.API
-	frame  []byte       // as it came; patched in place
+	frame  frame        // as it came; patched in place
 	req    kmsg.Request // decoded, where a rule, a node id or a limit asks for it
 	now    time.Time
 
+	wanted  int32         // bytes that a Fetch or ShareFetch asks for at most
 	changed bool          // the broker gets req, encoded anew, instead of frame
 	refused kmsg.Response // what was taken out of req; the whole answer if local is set
 	local   bool          // nothing is left to ask a broker
@@ -26,8 +27,11 @@ type query struct {
 // plan decides what the broker gets: the bytes as they came, a message with
 // something taken out or replaced, or nothing at all.
 func (c *conn) plan(q *query) error {
-	if !c.mustDecode(q.api) {
+	if !c.mustDecode(q.api) || q.header.Key == protocol.KeyFetch && c.lookAtFetch(q) {
 		return nil
+	}
+	if err := c.in.flush(); err != nil { // what follows may have to wait for a topic's name
+		return err
 	}
 	judged := q.api.Split != nil && !c.tenant.Everything()
 	if judged && c.tenant.Observe {
@@ -46,6 +50,7 @@ func (c *conn) plan(q *query) error {
 		return err
 	}
 	q.req = req
+	q.wanted = protocol.FetchMaxBytes(req)
 	if q.header.Key == protocol.KeyFetch {
 		c.planFetch(q, req.(*kmsg.FetchRequest), judged)
 		return nil
@@ -89,13 +94,13 @@ const decodeFree = 1 << 20
 // which must not be used any more; that of the last goes with the request.
 func (c *conn) decode(q *query) (kmsg.Request, error) {
 	c.freeDecoded()
-	body := q.frame[q.header.Body:]
+	body := q.frame.bytes[q.header.Body:]
 	size, err := protocol.CheckRequest(q.header.Key, q.header.Version, body)
 	if err != nil {
 		return nil, malformed(q.api.Name, err)
 	}
-	if len(q.frame) > wireBuffer {
-		size -= len(q.frame) // reserved when it was read
+	if len(q.frame.bytes) > wireBuffer {
+		size -= len(q.frame.bytes) // reserved when it was read
 	}
 	if size > decodeFree {
 		if c.decoded, err = c.reserve(c.gw.budget.decoded, int64(size)); err != nil {
@@ -122,34 +127,27 @@ func (c *conn) freeDecoded() {
 func (c *conn) readFrame(h *protocol.Header) (frame, error) {
 	size := 4 + int(h.Size)
 	if size <= wireBuffer {
-		b, err := c.in.peek(size)
-		if err != nil {
-			return frame{}, err
-		}
-		return frame{bytes: b[:size], release: func() { c.in.use(size) }}, nil
+		return c.in.frame(size)
 	}
 	free, err := c.reserve(c.gw.budget.frames, int64(size))
 	if err != nil {
 		return frame{}, err
 	}
-	b := make([]byte, size)
-	if err := c.in.readFull(b); err != nil {
+	f, err := c.in.frame(size)
+	if err != nil {
 		free()
-		return frame{}, err
 	}
-	return frame{bytes: b, release: free}, nil
-}
-
-// frame is a request or an answer held whole, and how to let go of it.
-type frame struct {
-	bytes   []byte
-	release func()
+	f.free = free
+	return f, err
 }
 
 // reserve waits for n bytes of the memory for held frames, or for decoded ones.
 func (c *conn) reserve(m *memory, n int64) (func(), error) {
+	if err := c.in.flush(); err != nil {
+		return nil, err
+	}
 	c.watch.ours()
-	defer c.watch.theirs()
+	defer c.theirs()
 	free, err := m.reserve(c.ctx, name(c.tenant), n)
 	if err != nil {
 		return nil, &closing{reason: reasonTooLarge, hold: true, text: err.Error()}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,27 +25,39 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 	if err != nil {
 		return err
 	}
+	may := true
 	switch {
-	case c.tenant.Everything() || w.Topics == 0:
+	case c.tenant.Everything():
+	case w.Topics > 1 && size > wireBuffer:
+		return c.produceMany(h, api, pos)
+	default:
+		for range w.Topics {
+			if pos, err = c.walkTo(pos, protocol.ProduceTopic); err != nil {
+				return err
+			}
+			may = c.mayProduce() && may
+		}
+	}
+	switch {
+	case may:
 	case w.Topics == 1:
-		if pos, err = c.walkTo(pos, protocol.ProduceTopic); err != nil {
+		c.in.use(pos)
+		return c.refuseProduce(h, api)
+	default:
+		f, err := c.readFrame(h)
+		if err != nil {
 			return err
 		}
-		if !c.mayProduce() {
-			c.in.use(pos)
-			return c.refuseProduce(h, api)
-		}
-	default:
-		return c.produceMany(h, api, pos)
+		defer f.release()
+		return c.producePart(h, api, f.bytes)
 	}
 	c.refusals = 0
-	p := c.pending(&query{header: *h, api: api})
-	if err := c.sendProduce(p, size); err != nil {
+	charged, err := c.sendProduce(c.pending(&query{header: *h, api: api}), size)
+	if err != nil {
 		return err
 	}
-	left, err := c.in.relay(&c.toBroker, size)
-	c.unsent(p, left)
-	return c.broken(err)
+	left, err := c.in.relay(size)
+	return c.sent(charged, left, err)
 }
 
 // walkTo walks on from pos in the read buffer, which holds the frame from its
@@ -70,22 +83,28 @@ func (c *conn) walkTo(pos int, until protocol.ProduceEvent) (int, error) {
 }
 
 // mayProduce reports whether the topic at which the walk stands may be written to.
+// What it denies is counted by whoever refuses it.
 func (c *conn) mayProduce() bool {
-	j := c.answering // the refusal counts what is denied
-	if c.tenant.Observe {
-		j = c.asking
-		j.key = protocol.KeyProduce
-	}
 	w := &c.walk
-	name, known := string(w.TopicName), true
-	if w.TopicID != [16]byte{} {
-		name, known = j.TopicName(w.TopicID)
-	}
-	may := known && j.Allowed(protocol.OpWrite, protocol.Topic, name)
-	if w.HasTransactionalID && !j.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID) {
+	may := c.mayTopic(protocol.OpWrite, w.TopicName, w.TopicID)
+	if w.HasTransactionalID && !c.answering.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID) {
 		may = false
 	}
-	return may || c.tenant.Observe
+	if may || !c.tenant.Observe {
+		return may
+	}
+	c.asking.key = protocol.KeyProduce
+	name, known := string(w.TopicName), true
+	if w.TopicID != [16]byte{} {
+		name, known = c.slice.CachedTopicName(w.TopicID)
+	}
+	if known {
+		c.asking.Allowed(protocol.OpWrite, protocol.Topic, name)
+	}
+	if w.HasTransactionalID {
+		c.asking.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID)
+	}
+	return true
 }
 
 // produceMany holds a Produce of several topics until its last name has been seen,
@@ -121,17 +140,15 @@ func (c *conn) produceMany(h *protocol.Header, api *protocol.API, pos int) error
 		return c.producePart(h, api, held)
 	}
 	c.refusals = 0
-	p := c.pending(&query{header: *h, api: api})
-	if err := c.sendProduce(p, size); err != nil {
+	charged, err := c.sendProduce(c.pending(&query{header: *h, api: api}), size)
+	if err != nil {
 		return err
 	}
-	n, err := c.toBroker.Write(held)
-	left := size - n
-	if err == nil {
-		left, err = c.in.relay(&c.toBroker, left)
+	left := size - len(held)
+	if err = c.in.write(held); err == nil {
+		left, err = c.in.relay(left)
 	}
-	c.unsent(p, left)
-	return c.broken(err)
+	return c.sent(charged, left, err)
 }
 
 // producePart cuts what is refused out of a Produce of which held is the
@@ -144,7 +161,7 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 		}
 	}
 	c.watch.whole()
-	q := &query{header: *h, api: api, frame: held}
+	q := &query{header: *h, api: api, frame: frame{bytes: held}}
 	req, err := c.decode(q)
 	if err != nil {
 		return err
@@ -158,14 +175,12 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 		return c.refuse(q)
 	}
 	c.refusals = 0
-	p := c.pending(q)
 	out := protocol.AppendRequest(make([]byte, 0, len(held)), h, req)
-	if err := c.sendProduce(p, len(out)); err != nil {
+	charged, err := c.sendProduce(c.pending(q), len(out))
+	if err != nil {
 		return err
 	}
-	n, err := c.toBroker.Write(out)
-	c.unsent(p, len(out)-n)
-	return c.broken(err)
+	return c.sent(charged, 0, c.in.write(out))
 }
 
 // refuseProduce reads a Produce whose one topic is refused to its end, without
@@ -244,41 +259,47 @@ func (c *conn) drainProduce(h *protocol.Header) (*kmsg.ProduceRequest, error) {
 }
 
 // sendProduce charges a Produce of size bytes, waits for its turn, and puts it
-// among the requests that wait for an answer. The caller then writes it.
-func (c *conn) sendProduce(p *pending, size int) error {
-	now := time.Now()
+// among the requests that wait for an answer. The caller then writes it, and says
+// with [conn.sent] what became of the bytes that were charged.
+func (c *conn) sendProduce(p *pending, size int) (charged int, err error) {
 	var t turns
 	if c.account.Limited(limitRequests) {
-		c.take(&t, limitRequests, 1, now)
+		c.take(&t, limitRequests, 1, c.in.at)
 		p.announces(limitRequests)
 	}
 	if c.account.Limited(limitIn) {
-		c.take(&t, limitIn, float64(size), now)
+		c.take(&t, limitIn, float64(size), c.in.at)
 		p.announces(limitIn)
-		p.provisional = float64(size)
+		charged = size
 	}
 	heard := c.walk.Acks != 0
 	p.waited = t.wait
-	err := c.await(t, c.gw.settings.MaxThrottle, heard)
+	err = c.await(t, c.gw.settings.MaxThrottle, heard)
 	if err == nil {
 		err = c.connect()
 	}
 	if err != nil { // no broker gets it
-		c.unsent(p, size)
-		return err
+		return 0, c.sent(charged, size, err)
 	}
 	c.counters.in.Add(float64(size))
 	if !heard {
 		c.counters.count(p.api, outcomeOK)
-		return nil
+		return charged, nil
 	}
-	p.sent = time.Now()
-	return c.push(p)
+	p.sent = c.in.at
+	return charged, c.push(p)
 }
 
-// unsent gives back what a Produce was charged for the bytes that no broker got.
-func (c *conn) unsent(p *pending, left int) {
-	if left > 0 && p.provisional > 0 {
-		c.account.Settle(time.Now(), limitIn, p.provisional, p.provisional-float64(left))
+// sent gives back what a Produce was charged for the bytes that no broker got: left of
+// them were not passed on. What an unwritten error speaks of may be in part of requests
+// before it, which get nothing back.
+func (c *conn) sent(charged, left int, err error) error {
+	var unsent *unwritten
+	if errors.As(err, &unsent) {
+		left += unsent.left
 	}
+	if left = min(left, charged); left > 0 {
+		c.account.Settle(time.Now(), limitIn, float64(charged), float64(charged-left))
+	}
+	return err
 }

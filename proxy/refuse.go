@@ -151,7 +151,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 			return err
 		}
 		c.watch.whole()
-		q.frame = f.bytes
+		q.frame = f
 		q.req, err = c.decode(q)
 		f.release()
 		if err != nil {

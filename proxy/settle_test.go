@@ -79,7 +79,7 @@ func TestSettledOnce(t *testing.T) {
 	for i := range 200 {
 		now = now.Add(time.Hour) // the bucket is full
 		a.Reserve(now, limitOut, 4000)
-		p := &pending{account: a, provisional: 1000}
+		p := &pending{standing: &standing{account: a}, provisional: 1000}
 		p.fetching.Store(true)
 		var wg sync.WaitGroup
 		for range 2 {

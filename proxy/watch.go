@@ -35,34 +35,37 @@ type watch struct {
 func (w *watch) start() { w.since.Store(time.Now().UnixNano()) }
 
 // idle: the next request may come when it likes.
-func (w *watch) idle() {
+func (w *watch) idle(now time.Time) {
 	if w.phase.Load() != phaseFirst {
-		w.since.Store(time.Now().UnixNano())
+		w.since.Store(now.UnixNano())
 		w.phase.Store(phaseIdle)
 	}
 }
 
 // frame: a request has begun. The first one's clock runs since the connection does.
-func (w *watch) frame() {
-	if w.phase.Load() == phaseFirst {
-		return
+func (w *watch) frame(now time.Time) {
+	if phase := w.phase.Load(); phase != phaseFirst && phase != phaseFrame {
+		w.expected.Store(0)
+		w.since.Store(now.UnixNano())
+		w.phase.Store(phaseFrame)
 	}
-	w.expected.Store(0)
-	w.since.Store(time.Now().UnixNano())
-	w.phase.Store(phaseFrame)
 }
 
 // size: the header has come, and n bytes of the request in all.
-func (w *watch) size(n int64) {
+func (w *watch) size(now time.Time, n int64) {
 	w.expected.Store(n)
-	if w.phase.Load() == phaseFirst {
-		w.since.Store(time.Now().UnixNano())
+	if w.phase.Load() != phaseFrame {
+		w.since.Store(now.UnixNano())
 		w.phase.Store(phaseFrame)
 	}
 }
 
 // whole: nothing of the request is missing.
-func (w *watch) whole() { w.phase.Store(phaseOurs) }
+func (w *watch) whole() {
+	if w.phase.Load() != phaseOurs {
+		w.phase.Store(phaseOurs)
+	}
+}
 
 // ours stops the client's clock, theirs lets it go on.
 func (w *watch) ours() {
@@ -70,8 +73,8 @@ func (w *watch) ours() {
 	w.phase.Store(phaseOurs)
 }
 
-func (w *watch) theirs() {
-	w.since.Add(int64(time.Since(w.paused)))
+func (w *watch) theirs(now time.Time) {
+	w.since.Add(int64(now.Sub(w.paused)))
 	w.phase.Store(w.before)
 }
 

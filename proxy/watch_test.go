@@ -17,35 +17,46 @@ func TestLate(t *testing.T) {
 	}{
 		{"silent", func(*conn) {}, 900 * time.Millisecond, ""},
 		{"silent for long", func(*conn) {}, 1100 * time.Millisecond, reasonFirstFrame},
-		{"half a first header", func(c *conn) { c.watch.idle(); c.watch.frame() }, 1100 * time.Millisecond, reasonFirstFrame},
-		{"half a first frame", func(c *conn) { c.watch.idle(); c.watch.frame(); c.watch.size(10) }, 1900 * time.Millisecond, ""},
-		{"half a first frame for long", func(c *conn) { c.watch.frame(); c.watch.size(10) }, 2100 * time.Millisecond, reasonFrame},
-		{"a large frame has longer", func(c *conn) { c.watch.frame(); c.watch.size(5 << 20) }, 6900 * time.Millisecond, ""},
-		{"but not for ever", func(c *conn) { c.watch.frame(); c.watch.size(5 << 20) }, 7100 * time.Millisecond, reasonFrame},
-		{"whole", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.whole() }, time.Hour, ""},
-		{"waiting for its turn", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.ours() }, time.Hour, ""},
+		{"half a first header", func(c *conn) { c.watch.idle(time.Now()); c.watch.frame(time.Now()) }, 1100 * time.Millisecond, reasonFirstFrame},
+		{"half a first frame", func(c *conn) { c.watch.idle(time.Now()); c.watch.frame(time.Now()); c.watch.size(time.Now(), 10) }, 1900 * time.Millisecond, ""},
+		{"half a first frame for long", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10) }, 2100 * time.Millisecond, reasonFrame},
+		{"a large frame has longer", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 5<<20) }, 6900 * time.Millisecond, ""},
+		{"but not for ever", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 5<<20) }, 7100 * time.Millisecond, reasonFrame},
+		{"whole", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.whole() }, time.Hour, ""},
+		{"waiting for its turn", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.ours() }, time.Hour, ""},
 		{"after its turn", func(c *conn) {
-			c.watch.frame()
-			c.watch.size(10)
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
 			c.watch.ours()
 			c.watch.paused = c.watch.paused.Add(-time.Minute)
-			c.watch.theirs()
+			c.watch.theirs(time.Now())
 		}, time.Minute + 1900*time.Millisecond, ""},
 		{"after its turn, slow again", func(c *conn) {
-			c.watch.frame()
-			c.watch.size(10)
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
 			c.watch.ours()
 			c.watch.paused = c.watch.paused.Add(-time.Minute)
-			c.watch.theirs()
+			c.watch.theirs(time.Now())
 		}, time.Minute + 2100*time.Millisecond, reasonFrame},
-		{"whole and after its turn", func(c *conn) { c.watch.frame(); c.watch.size(1); c.watch.whole(); c.watch.ours(); c.watch.theirs() }, time.Hour, ""},
-		{"between two", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle() }, 9 * time.Second, ""},
-		{"idle", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle() }, 11 * time.Second, reasonIdle},
-		{"long poll", func(c *conn) { c.watch.frame(); c.watch.size(10); c.watch.idle(); c.pairs.q = []*pending{{}} }, time.Hour, ""},
+		{"whole and after its turn", func(c *conn) {
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 1)
+			c.watch.whole()
+			c.watch.ours()
+			c.watch.theirs(time.Now())
+		}, time.Hour, ""},
+		{"between two", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.idle(time.Now()) }, 9 * time.Second, ""},
+		{"idle", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.idle(time.Now()) }, 11 * time.Second, reasonIdle},
+		{"long poll", func(c *conn) {
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
+			c.watch.idle(time.Now())
+			c.pairs.q = []*pending{{}}
+		}, time.Hour, ""},
 		{"answered lately", func(c *conn) {
-			c.watch.frame()
-			c.watch.size(10)
-			c.watch.idle()
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
+			c.watch.idle(time.Now())
 			c.watch.answered(time.Now().Add(time.Hour))
 		}, time.Hour + 9*time.Second, ""},
 	} {
@@ -81,7 +92,7 @@ func TestStalled(t *testing.T) {
 		reason string
 	}{{&c.toClient, reasonClientStalled}, {&c.toBroker, reasonBrokerStalled}} {
 		at(0)
-		side.to.to = writes(func() {
+		side.to.set(writes(func() {
 			at(6 * time.Second) // 4 s, and 2 s for 2 MiB
 			if got := reason(); got != "" {
 				t.Errorf("too soon: %q", got)
@@ -90,7 +101,7 @@ func TestStalled(t *testing.T) {
 			if got := reason(); got != side.reason {
 				t.Errorf("%q, want %q", got, side.reason)
 			}
-		})
+		}))
 		_, _ = side.to.Write(make([]byte, 2<<20))
 		at(time.Hour)
 		if got := reason(); got != "" {
@@ -98,14 +109,14 @@ func TestStalled(t *testing.T) {
 		}
 	}
 	at(0)
-	c.watch.size(1)
+	c.watch.size(time.Now(), 1)
 	late := func(after time.Duration) bool { return c.late(began.Add(after)) != nil }
-	c.toBroker.to = writes(func() {
+	c.toBroker.set(writes(func() {
 		at(time.Minute)
 		if late(time.Minute + 3*time.Second) {
 			t.Error("blamed while the broker takes its time")
 		}
-	})
+	}))
 	_, _ = c.toBroker.Write([]byte{1})
 	if late(time.Minute + 3*time.Second) {
 		t.Error("blamed afterwards")

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // wireBuffer is the size of a read buffer: large reads are where a gateway beats
@@ -16,31 +17,45 @@ const wireBuffer = 64 << 10
 
 var wireBuffers = sync.Pool{New: func() any { b := make([]byte, wireBuffer); return &b }}
 
-// wire reads one socket. Its buffer is taken from a pool when there is something
-// to read and given back when all of it is used, so that an idle connection, and
-// one that sent half a header and then fell silent, holds no buffer.
+// wire reads one socket and passes on what it read. Its buffer is taken from a pool
+// when there is something to read and given back when all of it is used, so that an
+// idle connection, and one that sent half a header and then fell silent, holds no
+// buffer.
+//
+// What is passed on is written straight from the read buffer, and not before the
+// next read: all that one read brought goes out in one write. Whoever waits for
+// anything else calls flush first.
 type wire struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil where the transport has none; then reads hold a buffer
+	out  *outlet         // where what is passed on goes
 
 	pooled *[]byte // the pooled buffer behind buf, nil when buf is a small remainder
-	buf    []byte  // buf[r:w] has been read and not used
-	r, w   int
+	buf    []byte
+	r, w   int // buf[r:w] has been read and not used
+	s, e   int // buf[s:e], before r, is passed on and not written
+
+	at time.Time // when the last read returned: one look at the clock for all that it brought
 
 	tryRead func(fd uintptr) bool // kept, so that a read allocates nothing
 	n       int
 	err     error
 }
 
-func newWire(conn net.Conn) *wire {
-	b := &wire{conn: conn}
-	if sc, ok := conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			b.raw = raw
-		}
-	}
+func newWire(conn net.Conn, out *outlet) *wire {
+	b := &wire{conn: conn, out: out, raw: rawConn(conn), at: time.Now()}
 	b.tryRead = b.readOnce
 	return b
+}
+
+// rawConn is nil where the transport has none.
+func rawConn(conn io.Writer) syscall.RawConn {
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }
 
 // buffered is what has been read and not used. Valid until the next fill.
@@ -49,14 +64,69 @@ func (b *wire) buffered() []byte { return b.buf[b.r:b.w] }
 // use marks the first n bytes as used.
 func (b *wire) use(n int) {
 	b.r += n
-	if b.r == b.w {
-		b.r, b.w = 0, 0
+	b.rewind()
+}
+
+func (b *wire) rewind() {
+	if b.r == b.w && b.s == b.e {
+		b.r, b.w, b.s, b.e = 0, 0, 0, 0
 	}
+}
+
+// pass marks the first n bytes as used and to be written.
+func (b *wire) pass(n int) error {
+	if b.e != b.r { // what was used in between does not go out
+		if err := b.flush(); err != nil {
+			return err
+		}
+		b.s = b.r
+	}
+	b.r += n
+	b.e = b.r
+	return nil
+}
+
+// unwritten is a write that failed: left bytes did not go out.
+type unwritten struct {
+	left int
+	err  error
+}
+
+func (e *unwritten) Error() string { return e.err.Error() }
+func (e *unwritten) Unwrap() error { return e.err }
+
+// flush writes what is passed on. The error is an [unwritten].
+func (b *wire) flush() error {
+	if b.s == b.e {
+		return nil
+	}
+	p := b.buf[b.s:b.e]
+	b.s, b.e = 0, 0
+	n, err := b.out.Write(p)
+	b.rewind()
+	if err != nil {
+		return &unwritten{len(p) - n, err}
+	}
+	return nil
+}
+
+// write puts p behind what is passed on. The error is an [unwritten].
+func (b *wire) write(p []byte) error {
+	if err := b.flush(); err != nil {
+		return err
+	}
+	if n, err := b.out.Write(p); err != nil {
+		return &unwritten{len(p) - n, err}
+	}
+	return nil
 }
 
 // errBeyondBuffer: what must be seen at once is larger than the read buffer, such as
 // the names that a Produce begins with.
 var errBeyondBuffer = errors.New("names longer than " + strconv.Itoa(wireBuffer) + " bytes in all")
+
+// holds reports whether the next n bytes have been read.
+func (b *wire) holds(n int) bool { return b.w-b.r >= n }
 
 // peek returns the next bytes, at least n of them, without using them.
 // errBeyondBuffer: n is more than wireBuffer. io.ErrUnexpectedEOF: the peer closed in
@@ -67,8 +137,8 @@ func (b *wire) peek(n int) ([]byte, error) {
 	}
 	for b.w-b.r < n {
 		if err := b.fill(); err != nil {
-			if errors.Is(err, io.EOF) && b.w > b.r {
-				err = io.ErrUnexpectedEOF
+			if b.w > b.r {
+				err = unexpected(err)
 			}
 			return nil, err
 		}
@@ -76,11 +146,16 @@ func (b *wire) peek(n int) ([]byte, error) {
 	return b.buf[b.r:b.w], nil
 }
 
-// fill reads at least one more byte, waiting for it without a pooled buffer.
+// fill reads at least one more byte, waiting for it without a pooled buffer. It
+// moves what is buffered.
 func (b *wire) fill() error {
+	if err := b.flush(); err != nil {
+		return err
+	}
 	if b.raw == nil {
 		b.grow()
 		n, err := b.conn.Read(b.buf[b.w:])
+		b.at = time.Now()
 		b.w += n
 		if n > 0 {
 			return nil
@@ -94,6 +169,7 @@ func (b *wire) fill() error {
 	if b.err != nil {
 		return os.NewSyscallError("read", b.err)
 	}
+	b.at = time.Now()
 	if b.n == 0 {
 		return io.EOF
 	}
@@ -143,8 +219,9 @@ func (b *wire) shrink() {
 	b.pooled, b.buf, b.r, b.w = nil, rest, 0, len(rest)
 }
 
-// release gives the pooled buffer back for good.
+// release gives the pooled buffer back for good, with all that is in it.
 func (b *wire) release() {
+	b.s, b.e = 0, 0
 	b.use(b.w - b.r)
 	b.shrink()
 }
@@ -156,21 +233,62 @@ func (b *wire) readFull(dst []byte) error {
 	if n == len(dst) {
 		return nil
 	}
-	_, err := io.ReadFull(b.conn, dst[n:])
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	if err := b.flush(); err != nil {
+		return err
 	}
-	return err
+	_, err := io.ReadFull(b.conn, dst[n:])
+	b.at = time.Now()
+	return unexpected(err)
+}
+
+// frame is a request or an answer held whole: in a read buffer, or, where it does not
+// fit, in memory of its own.
+type frame struct {
+	bytes []byte
+	in    *wire  // whose buffer begins with it; nil: it has memory of its own
+	free  func() // gives back what was reserved for it; may be nil
+}
+
+// frame reads the next size bytes. They stay in the buffer until the frame is
+// released or passed on; nothing may be read before.
+func (b *wire) frame(size int) (frame, error) {
+	if size <= wireBuffer {
+		p, err := b.peek(size)
+		if err != nil {
+			return frame{}, err
+		}
+		return frame{bytes: p[:size], in: b}, nil
+	}
+	p := make([]byte, size)
+	return frame{bytes: p}, b.readFull(p)
+}
+
+// pass writes the frame as it is, through the wire that read it.
+func (f *frame) pass(through *wire) error {
+	if f.in == nil {
+		return through.write(f.bytes)
+	}
+	f.in = nil
+	return through.pass(len(f.bytes))
+}
+
+// release lets go of a frame. One that was passed on has its bytes written later.
+func (f *frame) release() {
+	if f.in != nil {
+		f.in.use(len(f.bytes))
+		f.in = nil
+	}
+	if f.free != nil {
+		f.free()
+		f.free = nil
+	}
 }
 
 // more appends what can be read to dst, up to max bytes in all; at least one more.
 func (b *wire) more(dst []byte, max int) ([]byte, error) {
 	if b.r == b.w {
 		if err := b.fill(); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return dst, err
+			return dst, unexpected(err)
 		}
 	}
 	n := min(max-len(dst), b.w-b.r)
@@ -179,30 +297,33 @@ func (b *wire) more(dst []byte, max int) ([]byte, error) {
 	return dst, nil
 }
 
-// relay passes the next n bytes on to dst as they come. It returns how many it could
-// not pass on.
-func (b *wire) relay(dst io.Writer, n int) (left int, err error) {
+// relay passes the next n bytes on as they come. It returns how many it has not
+// passed on; of those that it has, an [unwritten] error says how many did not go out.
+func (b *wire) relay(n int) (left int, err error) {
 	for n > 0 {
-		if b.r == b.w {
-			if err := b.fill(); err != nil {
-				if errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
+		if have := min(n, b.w-b.r); have > 0 {
+			if err := b.pass(have); err != nil {
 				return n, err
 			}
+			n -= have
+			continue
 		}
-		piece := b.buffered()
-		if len(piece) > n {
-			piece = piece[:n]
+		if b.splices(n) {
+			return b.splice(n)
 		}
-		wrote, err := dst.Write(piece)
-		n -= wrote
-		if err != nil {
-			return n, err
+		if err := b.fill(); err != nil {
+			return n, unexpected(err)
 		}
-		b.use(len(piece))
 	}
 	return 0, nil
+}
+
+// unexpected is the end of the bytes where there must be more.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // hungUp reports whether the peer has closed its side, as far as the kernel knows
