@@ -30,6 +30,7 @@ type options struct {
 	external []*target.Target
 	sink     string
 	json     string
+	records  int
 }
 
 // build is a sluice binary and the policy that it runs with.
@@ -73,9 +74,6 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		Started: time.Now().UTC().Format(time.RFC3339),
 	}}
 	defer b.stop()
-	if err := b.start(ctx); err != nil {
-		return err
-	}
 	if err := b.run(ctx, all); err != nil {
 		return err
 	}
@@ -96,6 +94,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	only := f.String("only", "", "a regular expression: the workloads to run")
 	names := f.String("targets", "", "names, with commas: the targets to compare (default all)")
 	f.StringVar(&o.sink, "sink", anyPort, "where the sink listens, for those of --target to lead to")
+	f.IntVar(&o.records, "records", 1_000_000, "how many records of 1,000 bytes Kafka's perf tools send and read")
 	f.StringVar(&o.json, "json", "", "a file for all that was measured")
 	var sluices []string
 	f.Func("sluice", "a sluice binary, or name=binary; may be repeated to compare builds (default: built from here)", func(s string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ type bench struct {
 	log     io.Writer
 	load    *child
 	stage   *stage // the one that most workloads share
+	kafka   *perf  // nil until the workloads on a real Kafka
 	data    *report.Data
 }
 
@@ -79,7 +81,11 @@ func (b *bench) target(name, broker string) (*target.Target, error) {
 	case direct:
 		return target.Direct(broker), nil
 	case report.Baseline:
-		return target.HAProxy(b.dir, broker)
+		address, err := target.FreeAddress()
+		if err != nil {
+			return nil, err
+		}
+		return target.HAProxy(b.dir, address, broker)
 	}
 	build := b.options.builds[name]
 	return target.Sluice(b.dir, name, build.path, broker, build.full)
@@ -92,17 +98,37 @@ func (s *stage) close() {
 	s.sink.stop()
 }
 
-// run goes through the rounds. Within a round, all targets do one workload after
-// each other, each time beginning with another one.
+// run does all workloads: those on the sink, then those on a real Kafka.
 func (b *bench) run(ctx context.Context, all []workload) error {
+	onKafka := slices.Collect(filter(all, func(w workload) bool { return w.kafka }))
+	onSink := slices.Collect(filter(all, func(w workload) bool { return !w.kafka }))
+	if err := b.runOnSink(ctx, onSink); err != nil || len(onKafka) == 0 {
+		return err
+	}
+	return b.runOnKafka(ctx, onKafka)
+}
+
+func (b *bench) runOnSink(ctx context.Context, all []workload) error {
+	if len(all) == 0 {
+		return nil
+	}
+	if err := b.start(ctx); err != nil {
+		return err
+	}
+	return b.rounds(ctx, b.stage.targets, all)
+}
+
+// rounds goes through the rounds. Within a round, all targets do one workload after
+// each other, each time beginning with another one.
+func (b *bench) rounds(ctx context.Context, targets []*target.Target, all []workload) error {
 	for round := range b.options.rounds {
 		for i, w := range all {
 			b.data.LoadAverage = append(b.data.LoadAverage, proc.LoadAverage())
 			if w.apart && b.options.quick && round > 0 {
 				continue
 			}
-			for n := range b.stage.targets {
-				t := b.stage.targets[(n+round+i)%len(b.stage.targets)]
+			for n := range targets {
+				t := targets[(n+round+i)%len(targets)]
 				if err := b.once(ctx, w, t, round); err != nil {
 					return fmt.Errorf("%s, %s: %w\n%s", w.name, t.Name, err, t.Log())
 				}
@@ -118,6 +144,9 @@ func (b *bench) run(ctx context.Context, all []workload) error {
 
 // once is one workload on one target, or on another of its kind started for it alone.
 func (b *bench) once(ctx context.Context, w workload, t *target.Target, round int) error {
+	if w.kafka {
+		return b.kafka.once(ctx, w, t, round)
+	}
 	if !w.apart {
 		return b.measure(b.stage.sink, w, t, round)
 	}
@@ -139,6 +168,16 @@ func (b *bench) once(ctx context.Context, w workload, t *target.Target, round in
 		}
 	}
 	return b.measure(s.sink, w, s.targets[0], round)
+}
+
+func filter(all []workload, keep func(workload) bool) iter.Seq[workload] {
+	return func(yield func(workload) bool) {
+		for _, w := range all {
+			if keep(w) && !yield(w) {
+				return
+			}
+		}
+	}
 }
 
 func (b *bench) job(w workload, t *target.Target) load.Job {

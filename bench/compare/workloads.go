@@ -16,6 +16,7 @@ type workload struct {
 	// is measured or the sink has further topics; in the quick version it runs once.
 	apart  bool
 	topics int
+	kafka  bool // with Kafka's own tools and a real broker; only the API of the job counts
 	job    load.Job
 }
 
@@ -66,6 +67,9 @@ func workloads(quick bool, only *regexp.Regexp) []workload {
 		})
 	}
 	all = append(all, apart()...)
+	for _, api := range []string{load.Produce, load.Fetch} {
+		all = append(all, workload{name: "kafka-perf-" + api, kafka: true, job: load.Job{API: api}})
+	}
 	return slices.DeleteFunc(all, func(w workload) bool {
 		return quick && !w.quick || !only.MatchString(w.name)
 	})

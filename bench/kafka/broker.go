@@ -43,6 +43,9 @@ type Options struct {
 	// authorizer (org.apache.kafka.metadata.authorizer.StandardAuthorizer) that
 	// denies them what no ACL allows. Who comes in at Address is a super user.
 	Users []string
+	// Proxies are addresses of TCP proxies that rewrite nothing: for each the broker has
+	// a listener of its own, [Broker.Behind], whose clients are told the proxy's address.
+	Proxies []string
 	// JVM are further options of the Java virtual machine; the last one wins, so
 	// -Xmx1g replaces the 512 MiB.
 	JVM []string
@@ -58,6 +61,8 @@ type Broker struct {
 	Port int
 	// SASLAddress is where its users reach it; empty without [Options.Users].
 	SASLAddress string
+	// Behind are where the proxies of [Options.Proxies] reach it.
+	Behind []string
 	// NodeID is its node id.
 	NodeID int32
 	// ClusterID is the cluster's id.
@@ -119,6 +124,14 @@ func (b *Broker) format() error {
 		}
 		b.SASLAddress = net.JoinHostPort(b.Host, strconv.Itoa(sasl))
 	}
+	b.Behind = nil
+	for range b.options.Proxies {
+		behind, err := freePort()
+		if err != nil {
+			return err
+		}
+		b.Behind = append(b.Behind, net.JoinHostPort(b.Host, strconv.Itoa(behind)))
+	}
 	b.Port = port
 	b.Address = net.JoinHostPort(b.Host, strconv.Itoa(port))
 	var id [16]byte
@@ -174,6 +187,12 @@ func (b *Broker) properties(logs string, controllerPort int) map[string]string {
 	}
 	if b.SASLAddress != "" {
 		b.authorize(p)
+	}
+	for i, proxy := range b.options.Proxies {
+		name := fmt.Sprintf("PROXY%d", i)
+		p["listeners"] += "," + name + "://" + b.Behind[i]
+		p["advertised.listeners"] += "," + name + "://" + proxy
+		p["listener.security.protocol.map"] += "," + name + ":PLAINTEXT"
 	}
 	maps.Copy(p, b.options.Properties)
 	return p

@@ -64,7 +64,7 @@ var (
 		return orNaN(float64(s.Result.Bytes)/1e6/s.Result.Seconds, s.Result.Bytes > 0)
 	}}
 	Rate = Metric{"req/s", func(s Sample) float64 {
-		return orNaN(float64(s.Result.Requests)/s.Result.Seconds, s.Result.Idle == nil)
+		return orNaN(float64(s.Result.Requests)/s.Result.Seconds, s.Result.Idle == nil && s.Result.Requests > 0)
 	}}
 	// Those of many connections: all opened at once, then idle.
 	Connect = idle("open s", func(s Sample) float64 { return s.Result.Seconds })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -31,14 +32,17 @@ func HaveHAProxy() bool {
 	return err == nil
 }
 
-// HAProxy starts HAProxy in TCP mode in front of a broker.
-func HAProxy(dir, broker string) (*Target, error) {
+// FreeAddress is a loopback address where nobody listens now.
+func FreeAddress() (string, error) {
 	port, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	t := &Target{Name: "haproxy", Address: loopback(port), Bootstrap: loopback(port)}
-	path, err := write(dir, fmt.Sprintf("haproxy-%d.cfg", port), fmt.Sprintf(haproxyConfig, t.Address, broker))
+	return loopback(port), err
+}
+
+// HAProxy starts HAProxy in TCP mode, at an address, in front of a broker.
+func HAProxy(dir, address, broker string) (*Target, error) {
+	t := &Target{Name: "haproxy", Address: address, Bootstrap: address}
+	_, port, _ := strings.Cut(address, ":")
+	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, t.Address, broker))
 	if err != nil {
 		return nil, err
 	}
