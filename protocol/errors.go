@@ -19,4 +19,5 @@ const (
 	codeFencedLeaderEpoch            int16 = 74
 	codeThrottlingQuotaExceeded      int16 = 89
 	codeUnknownTopicID               int16 = 100
+	codeShareSessionNotFound         int16 = 122
 )

@@ -71,7 +71,8 @@ func shareGroupCode(j Judge, group *string) int16 {
 
 // splitShareFetch: READ on the group and on each topic. A request whose topics
 // were all denied still goes to the broker: it counts the epochs of the share
-// session, and a request without topics asks for all that the session has.
+// session, and a request without topics asks for all that the session has. What it
+// forgets it may forget.
 func splitShareFetch(req *kmsg.ShareFetchRequest, j Judge) (*kmsg.ShareFetchResponse, bool) {
 	resp := kmsg.NewPtrShareFetchResponse()
 	if code := shareGroupCode(j, req.GroupID); code != codeNone {
@@ -81,9 +82,6 @@ func splitShareFetch(req *kmsg.ShareFetchRequest, j Judge) (*kmsg.ShareFetchResp
 	req.Topics, resp.Topics = refuse(req.Topics, func(t *kmsg.ShareFetchRequestTopic) int16 {
 		return topicCode(j, OpRead, true, "", t.TopicID)
 	}, refusedShareFetch)
-	req.ForgottenTopicsData = keep(req.ForgottenTopicsData, func(t *kmsg.ShareFetchRequestForgottenTopicsData) bool {
-		return topicCode(j, OpRead, true, "", t.TopicID) == codeNone
-	})
 	if resp.Topics == nil {
 		return nil, true
 	}
@@ -105,6 +103,17 @@ func refusedShareFetch(t *kmsg.ShareFetchRequestTopic, code int16) kmsg.ShareFet
 	})
 	return a
 }
+
+// ShareSessionNotFound tells the client to start its share session anew (KIP-932).
+func ShareSessionNotFound(version int16) *kmsg.ShareFetchResponse {
+	resp := kmsg.NewPtrShareFetchResponse()
+	resp.Version = version
+	resp.ErrorCode = codeShareSessionNotFound
+	return resp
+}
+
+// DeniedTopic reports whether an error code says that a topic is denied.
+func DeniedTopic(code int16) bool { return code == codeTopicAuthorizationFailed }
 
 func mergeShareFetch(resp, refused *kmsg.ShareFetchResponse) {
 	if resp.ErrorCode == codeNone {

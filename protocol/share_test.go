@@ -118,7 +118,7 @@ func TestShareFetch(t *testing.T) {
 	j := reads()
 	runSplitCases(t, []splitCase{{
 		name: "topics denied and unknown", key: 78, judge: j,
-		req: ask("g", []string{"theirs", "mine", "gone"}, "theirs", "mine", "gone"), rest: ask("g", []string{"mine"}, "mine"),
+		req: ask("g", []string{"theirs", "mine", "gone"}, "theirs", "mine", "gone"), rest: ask("g", []string{"theirs", "mine", "gone"}, "mine"),
 		answer: answer(gotRecords("mine")), want: answer(gotRecords("mine"), noRecords("theirs", 29, noTopicText), noRecords("gone", 100, noIDText)),
 	}, {
 		name: "all topics denied still counts the session's epoch", key: 78, judge: j,

@@ -269,6 +269,7 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 		p.api.Virtualize(p.req, resp, p.nodes)
 	}
 	if p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe {
+		p.answering.begin(p.api.Key)
 		p.api.Filter(resp, p.answering)
 	}
 	if p.refused != nil && p.api.Merge != nil {

@@ -61,6 +61,7 @@ type conn struct {
 	out      []byte // scratch for what is encoded anew
 
 	sessions fetchSessions
+	sharing  shareSessions
 	recent   recentAnswers
 }
 
@@ -108,6 +109,7 @@ func (c *conn) request(h *protocol.Header) error {
 	if c.tenant == nil {
 		return c.turnAway(h, api) // refuse.go
 	}
+	c.asking.begin(h.Key)
 	if h.Key == protocol.KeyProduce {
 		return c.produce(h, api) // produce.go: streams
 	}

@@ -24,8 +24,9 @@ type judge struct {
 	counters *tenantMetrics
 	clientID string
 	log      *zap.Logger
-	key      int16 // of the request that is judged
-	counting bool  // each denial is counted and sampled: when requests are judged, not when listings are filtered
+	key      int16     // of the request that is judged
+	since    time.Time // when that request first named an id that was not known
+	counting bool      // each denial is counted and sampled: when requests are judged, not when listings are filtered
 }
 
 var _ protocol.Judge = (*judge)(nil)
@@ -57,13 +58,19 @@ func (j *judge) AllowedSome(op protocol.Operation, r protocol.Resource) bool {
 	return j.tenant.AllowedSome(op, r)
 }
 
+// begin says that the next request, or answer, is to be judged.
+func (j *judge) begin(key int16) { j.key, j.since = key, time.Time{} }
+
 func (j *judge) TopicName(id [16]byte) (string, bool) {
 	if name, ok := j.slice.CachedTopicName(id); ok {
 		return name, true
 	}
+	if j.since.IsZero() {
+		j.since = time.Now()
+	}
 	ctx, cancel := context.WithTimeout(j.ctx, topicNameTimeout)
 	defer cancel()
-	return j.slice.TopicName(ctx, id)
+	return j.slice.TopicNameSince(ctx, id, j.since)
 }
 
 // TopicNames is asked for rarely, where a topic made a moment ago must not be missed:

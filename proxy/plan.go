@@ -41,7 +41,6 @@ func (c *conn) plan(q *query) error {
 		if err != nil {
 			return err
 		}
-		c.asking.key = q.header.Key
 		q.api.Split(copied, c.asking)
 		judged = false
 	}
@@ -56,7 +55,11 @@ func (c *conn) plan(q *query) error {
 		return nil
 	}
 	if judged {
-		c.split(q)
+		if r, ok := req.(*kmsg.ShareFetchRequest); ok {
+			c.planShareFetch(q, r)
+		} else {
+			c.split(q)
+		}
 		q.changed = true
 	}
 	if q.api.Realize != nil && !q.local {
@@ -68,7 +71,6 @@ func (c *conn) plan(q *query) error {
 
 // split takes out of a decoded request what the rules refuse.
 func (c *conn) split(q *query) {
-	c.asking.key = q.header.Key
 	refused, rest := q.api.Split(q.req, c.asking)
 	q.refused, q.local = refused, !rest
 	q.denied = refused != nil && (!rest || protocol.Emptied(q.req))

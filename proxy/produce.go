@@ -93,7 +93,6 @@ func (c *conn) mayProduce() bool {
 	if may || !c.tenant.Observe {
 		return may
 	}
-	c.asking.key = protocol.KeyProduce
 	name, known := string(w.TopicName), true
 	if w.TopicID != [16]byte{} {
 		name, known = c.slice.CachedTopicName(w.TopicID)

@@ -259,6 +259,7 @@ func (s *Slice) ask(ctx context.Context) error {
 	s.failures.reset()
 	before := s.learned.Load()
 	req := kmsg.NewPtrMetadataRequest() // null topics: all
+	asked := time.Now()
 	resp, err := req.RequestWith(ctx, s.client.Load())
 	if err == nil && len(resp.Brokers) == 0 {
 		err = errNoBrokers
@@ -279,6 +280,7 @@ func (s *Slice) ask(ctx context.Context) error {
 		return err
 	}
 	t := topologyOf(resp)
+	t.asked = asked
 	moved := !t.sameBrokers(s.topology.Load())
 	s.publish(t, before)
 	s.succeeded(t)

@@ -29,14 +29,24 @@ type learned struct{ names map[[16]byte]string }
 // costs a refresh, shared with all who wait for one, at most one a second. False
 // if the cluster has no such topic, or if it could not be asked before ctx ended.
 func (s *Slice) TopicName(ctx context.Context, id [16]byte) (string, bool) {
+	return s.TopicNameSince(ctx, id, time.Now())
+}
+
+// TopicNameSince is [Slice.TopicName] for who needs the names as they were at that
+// time: all ids that a request names cost one refresh together, the first that begins
+// after the request has come.
+func (s *Slice) TopicNameSince(ctx context.Context, id [16]byte, since time.Time) (string, bool) {
+	asked := s.topology.Load().asked // before the names: those of a later topology are as good
 	if name, ok := s.CachedTopicName(id); ok {
 		return name, true
 	}
 	if id == ([16]byte{}) || s.unknown.has(id, time.Now()) {
 		return "", false
 	}
-	if err := s.refreshed(ctx); err != nil {
-		return "", false
+	if !asked.After(since) {
+		if err := s.refreshed(ctx); err != nil {
+			return "", false
+		}
 	}
 	name, ok := s.CachedTopicName(id)
 	if !ok {

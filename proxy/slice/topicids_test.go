@@ -90,6 +90,34 @@ func TestFreshTopicNames(t *testing.T) {
 	})
 }
 
+// All ids of one request cost one refresh, however many are unknown.
+func TestUnknownIDsOfARequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		s := c.open(t)
+		synctest.Wait()
+		time.Sleep(demandGap)
+		for round := range 3 {
+			if err := c.CreateTopic(fmt.Sprint("new", round), 2, nil); err != nil {
+				t.Fatal(err)
+			}
+			before, start := c.metadata.Load(), time.Now()
+			time.Sleep(time.Millisecond) // the clock stands still between two waits
+			for i := range 20 {
+				if name, ok := s.TopicNameSince(t.Context(), id(100*round+i), start); ok {
+					t.Errorf("id %d is %q", i, name)
+				}
+			}
+			if name, ok := s.TopicNameSince(t.Context(), c.topicID(t, fmt.Sprint("new", round)), start); !ok {
+				t.Errorf("the topic made before is %q", name)
+			}
+			if n, d := c.metadata.Load()-before, time.Since(start); n != 1 || d > demandGap+100*time.Millisecond {
+				t.Errorf("20 unknown ids took %v and %d refreshes", d, n)
+			}
+		}
+	})
+}
+
 func TestUnknownIDsShareRefreshes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t)

@@ -26,8 +26,9 @@ func (b Broker) address() string {
 
 // topology is what one Metadata answer said. It never changes.
 type topology struct {
-	brokers    []Broker // by id
-	nodes      []int32  // their ids, in the same order
+	asked      time.Time // when the cluster was asked for it
+	brokers    []Broker  // by id
+	nodes      []int32   // their ids, in the same order
 	addresses  map[int32]string
 	topics     []string // by name
 	partitions map[string]int
