@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"sluice/bench/gateway"
 )
 
@@ -20,7 +22,9 @@ const workers = 4
 type matrix struct {
 	t               *testing.T
 	sets            []ruleSet
+	turning         []turningSet
 	entries         []entry
+	talks           []talk
 	oracle, backend *side
 	gateway         *gateway.Gateway
 	offered         map[int16][2]int16
@@ -38,25 +42,39 @@ func TestMatrix(t *testing.T) {
 	began := time.Now()
 	m := start(t)
 	t.Logf("set up in %v", time.Since(began).Round(time.Millisecond))
-	for _, changes := range []bool{false, true} {
+	for _, phase := range []struct {
+		name string
+		run  func()
+	}{
+		{"first requests", func() { m.run(false) }},
+		{"before and after a reload", m.reload},
+		{"talks", m.talk},
+		{"first requests that change something", func() { m.run(true) }},
+	} {
 		began = time.Now()
-		m.run(changes)
-		t.Logf("asked (changes: %v) in %v", changes, time.Since(began).Round(time.Millisecond))
+		phase.run()
+		t.Logf("%s: asked in %v", phase.name, time.Since(began).Round(time.Millisecond))
 	}
 	m.held()
+	m.heldTalks()
+	m.heldReload()
 	m.report()
 }
 
 // start starts the two brokers and the gateway.
 func start(t *testing.T) *matrix {
 	t.Helper()
-	m := &matrix{t: t, sets: ruleSets(), entries: entries(), differ: map[string][]string{}, hidden: map[string]int{}, oracles: map[string][]string{}}
-	users := each(m.sets, func(s ruleSet) string { return s.name })
+	m := &matrix{
+		t: t, sets: ruleSets(), turning: turningSets(), entries: entries(), talks: talks(),
+		differ: map[string][]string{}, hidden: map[string]int{}, oracles: map[string][]string{},
+	}
+	before := append(slices.Clone(m.sets), befores(m.turning)...)
+	users := each(before, func(s ruleSet) string { return s.name })
 	// Both have an authorizer, so that the answers on ACLs can be compared; the
 	// gateway is a super user of its broker.
 	m.oracle, m.backend = startSide(t, users), startSide(t, []string{"nobody"})
-	createACLs(t, m.oracle.admin, m.sets...)
-	m.gateway = gateway.Start(t, "", tenants(m.sets), m.backend.broker)
+	createACLs(t, m.oracle.admin, before...)
+	m.gateway = gateway.Start(t, "", tenants(before), m.backend.broker)
 	var err error
 	theirs, ours := m.connections(m.sets[0])
 	defer theirs.close()
@@ -79,43 +97,50 @@ func (m *matrix) connections(s ruleSet) (oracle, ours *conn) {
 	return &conn{address: m.oracle.broker.SASLAddress, clientID: s.clientID(), user: s.name}, &conn{address: m.gateway.Address, clientID: s.clientID()}
 }
 
-// versionsOf are those in which an entry is asked.
-func (m *matrix) versionsOf(e *entry) []int16 {
-	of, ok := m.offered[e.key]
+// versionsOf are those of an API between two that both sides offer.
+func (m *matrix) versionsOf(key, from, to int16) []int16 {
+	of, ok := m.offered[key]
 	if !ok {
 		return nil
 	}
 	var all []int16
-	for v := max(of[0], e.min); v <= min(of[1], e.max); v++ {
+	for v := max(of[0], from); v <= min(of[1], to); v++ {
 		all = append(all, v)
 	}
 	return all
 }
 
-// run asks all entries that leave something behind, or all that do not.
-func (m *matrix) run(changes bool) {
-	sets := make(chan int, len(m.sets)) // a worker may fail and end
-	for i := range m.sets {
-		sets <- i
+// parallel calls do with 0 to n-1, a few at a time.
+func parallel(n int, do func(i int)) {
+	all := make(chan int, n) // a worker may fail and end
+	for i := range n {
+		all <- i
 	}
-	close(sets)
+	close(all)
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			for i := range sets {
-				m.set(i, changes)
+			for i := range all {
+				do(i)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// set asks everything of one set of rules.
-func (m *matrix) set(i int, changes bool) {
-	s := m.sets[i]
-	theirs, ours := m.connections(s)
-	defer theirs.close()
-	defer ours.close()
+// run asks all entries that leave something behind, or all that do not.
+func (m *matrix) run(changes bool) {
+	parallel(len(m.sets), func(i int) {
+		s := m.sets[i]
+		theirs, ours := m.connections(s)
+		defer theirs.close()
+		defer ours.close()
+		m.set(s, theirs, ours, i*10000, func(e *entry) bool { return e.changes == changes && (!e.rare || concerns(s, e.needs)) })
+	})
+}
+
+// set asks one set of rules all entries that are chosen. Tokens begin at first.
+func (m *matrix) set(s ruleSet, theirs, ours *conn, first int, chosen func(*entry) bool) {
 	offered, err := ours.versions(m.t.Context())
 	if err != nil {
 		m.t.Errorf("%s: %v", s.name, err)
@@ -123,7 +148,7 @@ func (m *matrix) set(i int, changes bool) {
 	}
 	for j := range m.entries {
 		e := &m.entries[j]
-		if e.changes != changes || e.rare && !e.concerns(s) {
+		if !chosen(e) {
 			continue
 		}
 		if _, ok := offered[e.key]; !ok {
@@ -132,16 +157,16 @@ func (m *matrix) set(i int, changes bool) {
 			m.mu.Unlock()
 			continue
 		}
-		for _, v := range m.versionsOf(e) {
-			m.one(e, v, s, token(i*10000+j*20+int(v)), theirs, ours)
+		for _, v := range m.versionsOf(e.key, e.min, e.max) {
+			m.one(e, v, s, token(first+j*20+int(v)), theirs, ours)
 		}
 	}
 }
 
-// concerns reports whether a set says something of what the entry needs.
-func (e *entry) concerns(s ruleSet) bool {
+// concerns reports whether a set says something of what is needed.
+func concerns(s ruleSet, needs []string) bool {
 	_, about, ok := strings.Cut(s.name, "-")
-	return !ok || slices.Contains(e.needs, about)
+	return !ok || slices.Contains(needs, about)
 }
 
 // one is one case.
@@ -159,28 +184,33 @@ func (m *matrix) one(e *entry, version int16, s ruleSet, token string, theirs, o
 	for range 20 {
 		oracle = answer(ctx, theirs, e, in{m.oracle, version, token}, m.oracle.names)
 		gateway = answer(ctx, ours, e, in{m.backend, version, token}, m.backend.names)
-		if !passing(oracle) && !passing(gateway) {
+		if !passing(oracle) && !passing(gateway) && !late(gateway) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	m.compare(e.name, version, s.name+s.when, oracle, gateway)
+}
+
+// compare notes a case: what the two sides said to the same.
+func (m *matrix) compare(name string, version int16, set string, oracle, gateway []string) {
 	d := difference(oracle, gateway)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cases++
-	m.oracles[caseName(e, version, s.name)] = oracle
+	m.oracles[caseName(name, version, set)] = oracle
 	if len(d) == 0 {
 		m.equal++
 		return
 	}
-	text := e.name + "\n\t" + strings.Join(d, "\n\t")
-	m.differ[text] = append(m.differ[text], fmt.Sprintf("v%d %s", version, s.name))
+	text := name + "\n\t" + strings.Join(d, "\n\t")
+	m.differ[text] = append(m.differ[text], fmt.Sprintf("v%d %s", version, set))
 }
 
 // passing reports whether a coordinator only said that it is not ready yet.
 func passing(said []string) bool {
 	for _, line := range said {
-		for _, code := range []string{"14", "15", "19"} {
+		for _, code := range []string{"14", "15", "19", "51"} {
 			if strings.HasSuffix(line, "ErrorCode = "+code) {
 				return true
 			}
@@ -189,8 +219,11 @@ func passing(said []string) bool {
 	return false
 }
 
-func caseName(e *entry, version int16, set string) string {
-	return fmt.Sprintf("%s v%d %s", e.name, version, set)
+// late reports whether an answer did not come in time, on a machine that is busy.
+func late(said []string) bool { return len(said) == 1 && strings.HasSuffix(said[0], "i/o timeout") }
+
+func caseName(name string, version int16, set string) string {
+	return fmt.Sprintf("%s v%d %s", name, version, set)
 }
 
 // answer asks one side and says what it said.
@@ -202,22 +235,31 @@ func answer(ctx context.Context, c *conn, e *entry, from in, n names) []string {
 	case err != nil:
 		return []string{err.Error()}
 	}
+	return comparable(n, resp, from.token)
+}
+
+// comparable is what an answer says that two brokers have in common.
+func comparable(n names, resp kmsg.Response, token string) []string {
 	said := lines(n, resp)
-	if e.key == fetchKey {
+	if resp.Key() == fetchKey {
 		// A broker lists a topic anew for each run of partitions.
 		said = slices.DeleteFunc(said, func(line string) bool {
 			return strings.Contains(line, "Topics has") || strings.Contains(line, "Partitions has")
 		})
 		said = slices.Compact(said)
 	}
-	if e.key == shareFetchKey {
+	if resp.Key() == shareFetchKey {
 		// Who gets which records depends on who asks first: what is left are denials.
 		said = slices.DeleteFunc(said, func(line string) bool {
 			return strings.HasPrefix(line, "Topics[") && !strings.HasSuffix(line, "ErrorCode = 29") && !strings.HasSuffix(line, "ErrorCode = 100")
 		})
 	}
+	if resp.Key() == shareAcknowledgeKey {
+		// Brokers say 0 where no error makes the leader mean anything, the gateway none.
+		said = slices.DeleteFunc(said, func(line string) bool { return strings.Contains(line, ".CurrentLeader.") })
+	}
 	for i := range said {
-		said[i] = strings.ReplaceAll(said[i], from.token, "N")
+		said[i] = strings.ReplaceAll(said[i], token, "N")
 	}
 	return said
 }
@@ -227,28 +269,32 @@ func answer(ctx context.Context, c *conn, e *entry, from in, n names) []string {
 func (m *matrix) held() {
 	for i := range m.entries {
 		e := &m.entries[i]
-		versions := m.versionsOf(e)
+		versions := m.versionsOf(e.key, e.min, e.max)
 		if len(versions) == 0 {
 			m.t.Errorf("%s (key %d) is not offered", e.name, e.key)
 			continue
 		}
-		newest := versions[len(versions)-1]
-		all := m.oracles[caseName(e, newest, "all")]
-		var found []string
-		for _, s := range m.sets {
-			op, ok := strings.CutPrefix(s.name, "deny-")
-			if said, asked := m.oracles[caseName(e, newest, s.name)]; ok && asked && len(difference(all, said)) > 0 {
-				found = append(found, op)
-			}
+		m.holds(e.name, versions[len(versions)-1], e.needs)
+	}
+}
+
+// holds holds the oracle to what one entry or talk needs.
+func (m *matrix) holds(name string, newest int16, needs []string) {
+	all := m.oracles[caseName(name, newest, "all")]
+	var found []string
+	for _, s := range m.sets {
+		op, ok := strings.CutPrefix(s.name, "deny-")
+		if said, asked := m.oracles[caseName(name, newest, s.name)]; ok && asked && len(difference(all, said)) > 0 {
+			found = append(found, op)
 		}
-		if !slices.Contains(e.needs, "TOPIC-CREATE") && slices.Contains(e.needs, "CLUSTER-CREATE") {
-			// The set that denies the one denies the other too.
-			found = slices.DeleteFunc(found, func(op string) bool { return op == "TOPIC-CREATE" })
-		}
-		slices.Sort(found)
-		if needs := slices.Sorted(slices.Values(e.needs)); !slices.Equal(found, needs) {
-			m.t.Errorf("%s v%d: the table says that it needs %v, the oracle %v", e.name, newest, needs, found)
-		}
+	}
+	if !slices.Contains(needs, "TOPIC-CREATE") && slices.Contains(needs, "CLUSTER-CREATE") {
+		// The set that denies the one denies the other too.
+		found = slices.DeleteFunc(found, func(op string) bool { return op == "TOPIC-CREATE" })
+	}
+	slices.Sort(found)
+	if needs := slices.Sorted(slices.Values(needs)); !slices.Equal(found, needs) {
+		m.t.Errorf("%s v%d: the table says that it needs %v, the oracle %v", name, newest, needs, found)
 	}
 }
 
@@ -282,12 +328,18 @@ func (m *matrix) report() {
 			m.t.Logf("intended, %d cases: %s: %s", used[i], d.entry, d.reason)
 		}
 	}
-	m.t.Logf("%d entries, %d sets of rules, %d cases: %d equal, %d differ on purpose, %d differ", len(m.entries), len(m.sets), m.cases, m.equal, meant, m.cases-m.equal-meant)
+	steps := 0
+	for _, tk := range m.talks {
+		steps += len(tk.steps)
+	}
+	m.t.Logf("%d entries, %d talks of %d steps, %d sets of rules, %d that change, %d cases: %d equal, %d differ on purpose, %d differ",
+		len(m.entries), len(m.talks), steps, len(m.sets), len(m.turning), m.cases, m.equal, meant, m.cases-m.equal-meant)
 }
 
 const (
-	fetchKey      = 1
-	shareFetchKey = 78
+	fetchKey            = 1
+	shareFetchKey       = 78
+	shareAcknowledgeKey = 79
 )
 
 // intent is a difference that is meant.
@@ -295,6 +347,7 @@ type intent struct {
 	entry  string // the entry's name, or its beginning with a * at the end
 	line   string // what each line of the difference holds
 	reason string
+	says   []string // all that the gateway says and the oracle does not, where that is known
 }
 
 func (d intent) covers(text string) bool {
@@ -302,29 +355,36 @@ func (d intent) covers(text string) bool {
 	if prefix, wild := strings.CutSuffix(d.entry, "*"); name != d.entry && !(wild && strings.HasPrefix(name, prefix)) {
 		return false
 	}
+	var says []string
 	for line := range strings.SplitSeq(rest, "\n\t") {
 		if !strings.Contains(line, d.line) {
 			return false
 		}
+		if own, ok := strings.CutPrefix(line, "+ "); ok {
+			says = append(says, own)
+		}
 	}
-	return true
+	return d.says == nil || slices.Equal(says, d.says)
 }
 
 var intended = []intent{
-	{"AddPartitionsToTxn of all", "absent].Partitions[", "where something is denied no broker is asked, so what does not exist is not attempted (55) rather than unknown (3)"},
-	{"AlterShareGroupOffsets", "Topics[", "the id of a topic that was denied is not told"},
-	{"DescribeCluster", "ClusterAuthorizedOperations", "WRITE on any topic implies IDEMPOTENT_WRITE, also where operations are listed"},
-	{"Metadata with operations", "AuthorizedOperations", "as of DescribeCluster"},
-	{"DescribeLogDirs*", "Topics", "with DESCRIBE on the cluster, Kafka lists everybody's topics; the gateway those that may be described"},
-	{"ListConfigResources of all types", "ConfigResources", "as of DescribeLogDirs"},
-	{"DescribeQuorum", "Listeners", "no client learns the addresses of brokers"},
-	{"DescribeUserScramCredentials of all", "", "a broker that denies this one never answers: its error response fails on the null list"},
-	{"SyncGroup without a protocol", "ErrorCode", "the gateway denies before it looks at the rest of the request"},
-	{"Fetch as a follower", "", "the APIs between brokers are not served, whatever the rules say: denied like any topic"},
-	{"DeleteTopics of none", "absent", "without DELETE a topic is denied (29) whether or not it exists; Kafka tells those who may describe it that it does not (3)"},
-	{"OffsetForLeaderEpoch", "Partitions[", "CLUSTER_ACTION, which is for brokers, does not stand in for DESCRIBE"},
-	{"Produce in a transaction of none", "Partitions[", "topics are denied (29) as they stream by, before their batches are looked at: a transactional batch without an id is 53 where its topic is allowed"},
-	{"StreamsGroupHeartbeat with a changelog", "", "Kafka lets the member in and creates no topic; behind the gateway the broker would create it, as the gateway's own user, so it is refused"},
-	{"ShareFetch of an absent topic", "", "a broker fails (-1) on an id that it does not have; the gateway answers UNKNOWN_TOPIC_ID, as to a Fetch"},
-	{"*", "Message", "the gateway says what was denied; brokers say other words or none"},
+	{entry: "AddPartitionsToTxn of all", line: "absent].Partitions[", reason: "where something is denied no broker is asked, so what does not exist is not attempted (55) rather than unknown (3)"},
+	{entry: "AlterShareGroupOffsets", line: "Topics[", reason: "the id of a topic that was denied is not told"},
+	{entry: "DescribeCluster", line: "ClusterAuthorizedOperations", reason: "WRITE on any topic implies IDEMPOTENT_WRITE, also where operations are listed"},
+	{entry: "Metadata with operations", line: "AuthorizedOperations", reason: "as of DescribeCluster"},
+	{entry: "DescribeLogDirs*", line: "Topics", reason: "with DESCRIBE on the cluster, Kafka lists everybody's topics; the gateway those that may be described"},
+	{entry: "ListConfigResources of all types", line: "ConfigResources", reason: "as of DescribeLogDirs"},
+	{entry: "DescribeQuorum", line: "Listeners", reason: "no client learns the addresses of brokers"},
+	{entry: "DescribeUserScramCredentials of all", line: "", reason: "a broker that denies this one never answers: its error response fails on the null list"},
+	{entry: "SyncGroup without a protocol", line: "ErrorCode", reason: "the gateway denies before it looks at the rest of the request"},
+	{entry: "Fetch as a follower", line: "", reason: "the APIs between brokers are not served, whatever the rules say: denied like any topic"},
+	{entry: "DeleteTopics of none", line: "absent", reason: "without DELETE a topic is denied (29) whether or not it exists; Kafka tells those who may describe it that it does not (3)"},
+	{entry: "OffsetForLeaderEpoch", line: "Partitions[", reason: "CLUSTER_ACTION, which is for brokers, does not stand in for DESCRIBE"},
+	{entry: "Produce in a transaction of none", line: "Partitions[", reason: "topics are denied (29) as they stream by, before their batches are looked at: a transactional batch without an id is 53 where its topic is allowed"},
+	{entry: "StreamsGroupHeartbeat with a changelog", line: "", reason: "Kafka lets the member in and creates no topic; behind the gateway the broker would create it, as the gateway's own user, so it is refused"},
+	{entry: "ShareFetch of an absent topic", line: "", reason: "a broker fails (-1) on an id that it does not have; the gateway answers UNKNOWN_TOPIC_ID, as to a Fetch"},
+	{entry: "Fetch in a session: a topic more", says: []string{"ErrorCode = 70"}, reason: "a session holds only what may be read: the gateway ends it, and the client, which begins anew, is told the same as by Kafka"},
+	{entry: "Fetch in a session: a foreign topic more", says: []string{"ErrorCode = 70"}, reason: "as of a topic more"},
+	{entry: "Fetch in a session: go on after the turn", says: []string{"ErrorCode = 70"}, reason: "a session ends with the rules that it was judged by; the next request is answered as by Kafka"},
+	{entry: "*", line: "Message", reason: "the gateway says what was denied; brokers say other words or none"},
 }

@@ -50,6 +50,7 @@ type ruleSet struct {
 	name       string
 	everything bool
 	rules      []rule
+	when       string // in reports: before or after a change of its rules
 }
 
 // full allows everything on open. and shut., but for the kind that is given.

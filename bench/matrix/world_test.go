@@ -283,6 +283,14 @@ func streamsHeartbeat(group string, sources ...string) *kmsg.StreamsGroupHeartbe
 // batch is a batch of one record; a transactional one is that of a producer that
 // no coordinator knows.
 func batch(transactional bool) []byte {
+	if transactional {
+		return batchOf(true, strangerID, 0, 0)
+	}
+	return batchOf(false, -1, -1, -1)
+}
+
+// batchOf is a batch of one record of that producer.
+func batchOf(transactional bool, producer int64, epoch int16, sequence int32) []byte {
 	rec := kmsg.NewRecord()
 	rec.Value = []byte("v")
 	rec.Length = int32(len(rec.AppendTo(nil)) - 1) // the zero length itself took one byte
@@ -290,10 +298,9 @@ func batch(transactional bool) []byte {
 	b.Magic, b.NumRecords = 2, 1
 	b.FirstTimestamp = 1_700_000_000_000
 	b.MaxTimestamp = b.FirstTimestamp
-	b.ProducerID, b.ProducerEpoch, b.FirstSequence = -1, -1, -1
+	b.ProducerID, b.ProducerEpoch, b.FirstSequence = producer, epoch, sequence
 	if transactional {
 		b.Attributes |= 1 << 4
-		b.ProducerID, b.ProducerEpoch, b.FirstSequence = strangerID, 0, 0
 	}
 	b.Records = rec.AppendTo(nil)
 	raw := b.AppendTo(nil)
