@@ -38,7 +38,8 @@ type perf struct {
 }
 
 // runOnKafka starts a broker and the targets in front of it. Clients are told
-// addresses by the broker, so it has a listener whose address is HAProxy's.
+// addresses by the broker, so it has a listener for each HAProxy, whose
+// clients are told HAProxy's address.
 func (b *bench) runOnKafka(ctx context.Context, all []workload) error {
 	var err error
 	if failed := kafka.Outside(ctx, "bench", b.log, func(tb testing.TB) {
@@ -50,18 +51,21 @@ func (b *bench) runOnKafka(ctx context.Context, all []workload) error {
 }
 
 func (b *bench) onKafka(ctx context.Context, tb testing.TB, all []workload) error {
-	proxy, err := target.FreeAddress()
-	if err != nil {
-		return err
+	proxies := make([]string, 2)
+	for i := range proxies {
+		var err error
+		if proxies[i], err = target.FreeAddress(); err != nil {
+			return err
+		}
 	}
 	k := kafka.Start(tb, kafka.Options{
-		Proxies: []string{proxy}, JVM: []string{"-Xmx1g"},
+		Proxies: proxies, JVM: []string{"-Xmx1g"},
 		Properties: map[string]string{"log.segment.delete.delay.ms": "1000", "auto.create.topics.enable": "false"},
 	})
 	// The tools run long enough for the optimising compiler.
 	k.Jars.JVM = []string{"-Xmx512m", "-XX:+UseSerialGC"}
 	b.kafka = &perf{bench: b, tb: tb, broker: k, admin: k.Admin(tb)}
-	targets, err := b.targetsOf(k, proxy)
+	targets, err := b.targetsOf(k, proxies)
 	for _, t := range targets {
 		defer t.Stop()
 	}
@@ -77,14 +81,17 @@ func (b *bench) onKafka(ctx context.Context, tb testing.TB, all []workload) erro
 	return b.rounds(ctx, targets, all)
 }
 
-func (b *bench) targetsOf(k *kafka.Broker, proxy string) ([]*target.Target, error) {
+func (b *bench) targetsOf(k *kafka.Broker, proxies []string) ([]*target.Target, error) {
 	var all []*target.Target
 	for _, name := range b.options.targets {
 		var t *target.Target
 		var err error
-		if name == report.Baseline {
-			t, err = target.HAProxy(b.dir, proxy, k.Behind[0])
-		} else {
+		switch name {
+		case report.Baseline:
+			t, err = target.HAProxy(b.dir, name, proxies[0], k.Behind[0], false)
+		case splicing:
+			t, err = target.HAProxy(b.dir, name, proxies[1], k.Behind[1], true)
+		default:
 			t, err = b.target(name, k.Address)
 		}
 		if err != nil {

@@ -30,6 +30,7 @@ type options struct {
 	external []*target.Target
 	sink     string
 	json     string
+	svg      string
 	records  int
 }
 
@@ -95,6 +96,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	names := f.String("targets", "", "names, with commas: the targets to compare (default all)")
 	f.StringVar(&o.sink, "sink", anyPort, "where the sink listens, for those of --target to lead to")
 	f.IntVar(&o.records, "records", 1_000_000, "how many records of 1,000 bytes Kafka's perf tools send and read")
+	f.StringVar(&o.svg, "svg", "", "a directory for plots")
 	f.StringVar(&o.json, "json", "", "a file for all that was measured")
 	var sluices []string
 	f.Func("sluice", "a sluice binary, or name=binary; may be repeated to compare builds (default: built from here)", func(s string) error {
@@ -141,7 +143,7 @@ func (o *options) choose(sluices []string, names string) error {
 	if len(sluices) == 0 {
 		sluices = []string{""}
 	}
-	all := []string{direct, report.Baseline}
+	all := []string{direct, report.Baseline, splicing}
 	for _, s := range sluices {
 		name, path, ok := strings.Cut(s, "=")
 		if !ok {
@@ -165,6 +167,9 @@ func (o *options) choose(sluices []string, names string) error {
 	}
 	o.targets = all
 	if names == "" {
+		if o.quick {
+			o.targets = slices.DeleteFunc(all, func(name string) bool { return name == splicing })
+		}
 		return nil
 	}
 	o.targets = nil
@@ -201,6 +206,11 @@ func (o *options) build(ctx context.Context, dir string) error {
 }
 
 func (o *options) write(d *report.Data) error {
+	if o.svg != "" {
+		if err := d.Plots(o.svg); err != nil {
+			return err
+		}
+	}
 	if o.json == "" {
 		return nil
 	}

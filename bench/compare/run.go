@@ -80,12 +80,12 @@ func (b *bench) target(name, broker string) (*target.Target, error) {
 	switch name {
 	case direct:
 		return target.Direct(broker), nil
-	case report.Baseline:
+	case report.Baseline, splicing:
 		address, err := target.FreeAddress()
 		if err != nil {
 			return nil, err
 		}
-		return target.HAProxy(b.dir, address, broker)
+		return target.HAProxy(b.dir, name, address, broker, name == splicing)
 	}
 	build := b.options.builds[name]
 	return target.Sluice(b.dir, name, build.path, broker, build.full)
@@ -253,5 +253,6 @@ const (
 	// defaultLength is how long each measurement takes.
 	defaultLength = 1500 * time.Millisecond
 	direct        = "direct"
+	splicing      = report.Baseline + "-splice" // HAProxy, told to splice everything
 	anyPort       = "127.0.0.1:0"
 )

@@ -1,11 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"sluice/bench/load"
 	"sluice/bench/stats"
@@ -124,10 +126,24 @@ func (d *Data) Workloads() []string {
 	return unique(d.Samples, func(s Sample) string { return s.Workload })
 }
 
-// Targets are those of a workload, in the order of the first round.
+// Targets are those of a workload: without a process first, then HAProxy, then the
+// others by name.
 func (d *Data) Targets(workload string) []string {
 	all := slices.DeleteFunc(slices.Clone(d.Samples), func(s Sample) bool { return s.Workload != workload })
+	slices.SortStableFunc(all, func(a, b Sample) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Target, b.Target))
+	})
 	return unique(all, func(s Sample) string { return s.Target })
+}
+
+func rank(s Sample) int {
+	switch {
+	case !s.HasCPU:
+		return 0
+	case s.Target == Baseline:
+		return 1
+	}
+	return 2
 }
 
 func unique(samples []Sample, name func(Sample) string) []string {

@@ -9,14 +9,22 @@ import (
 	"time"
 )
 
-// haproxyConfig is TCP mode with splicing allowed, one process, and a thread for
-// each processor, which is HAProxy's default.
+// The two ways of splicing. By itself HAProxy splices a stream that keeps its buffer
+// full, which those of Kafka clients hardly do; that is what people run. To splice
+// everything is not its default, and costs less for large frames and more for small.
+const (
+	spliceAuto   = "option splice-auto"
+	spliceAlways = "option splice-request\n    option splice-response"
+)
+
+// haproxyConfig is TCP mode, one process, and a thread for each processor, which is
+// HAProxy's default.
 const haproxyConfig = `global
     maxconn 7500
 defaults
     mode tcp
     maxconn 7500
-    option splice-auto
+    %s
     option clitcpka
     timeout connect 5s
     timeout client 1h
@@ -38,11 +46,16 @@ func FreeAddress() (string, error) {
 	return loopback(port), err
 }
 
-// HAProxy starts HAProxy in TCP mode, at an address, in front of a broker.
-func HAProxy(dir, address, broker string) (*Target, error) {
-	t := &Target{Name: "haproxy", Address: address, Bootstrap: address}
+// HAProxy starts HAProxy in TCP mode, at an address, in front of a broker. With splice
+// it splices everything.
+func HAProxy(dir, name, address, broker string, splice bool) (*Target, error) {
+	t := &Target{Name: name, Address: address, Bootstrap: address}
+	option := spliceAuto
+	if splice {
+		option = spliceAlways
+	}
 	_, port, _ := strings.Cut(address, ":")
-	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, t.Address, broker))
+	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, option, t.Address, broker))
 	if err != nil {
 		return nil, err
 	}
