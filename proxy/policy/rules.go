@@ -97,6 +97,7 @@ type table struct {
 	all   mask            // on every name
 	exact map[string]mask // on one name
 	globs []globMask      // on the names of a glob; each glob once
+	index *globIndex      // of globs, where they are many
 	some  operations      // allowed on one name at least
 }
 
@@ -150,17 +151,27 @@ func (s *ruleSet) allowed(op protocol.Operation, r protocol.Resource, name strin
 		return false
 	}
 	allowed := m.allow&want != 0
-	for i := range t.globs {
-		g := &t.globs[i]
+	if t.index != nil {
+		return t.index.allowed(allowed, want, name)
+	}
+	allowed, denied := judge(t.globs, allowed, want, name)
+	return allowed && !denied
+}
+
+// judge goes on with globs after others have allowed the name or not.
+func judge(globs []globMask, allowedBefore bool, want operations, name string) (allowed, denied bool) {
+	allowed = allowedBefore
+	for i := range globs {
+		g := &globs[i]
 		if g.deny&want == 0 && (allowed || g.allow&want == 0) || !g.matchName(name) {
 			continue
 		}
 		if g.deny&want != 0 {
-			return false
+			return false, true
 		}
 		allowed = true
 	}
-	return allowed
+	return allowed, false
 }
 
 // compileRules merges rules, in any order, into tables.
@@ -173,6 +184,7 @@ func compileRules(lists ...[]*rule) *ruleSet {
 	}
 	for i := range s.tables {
 		s.tables[i].findSome()
+		s.tables[i].index = indexGlobs(s.tables[i].globs)
 	}
 	// Who may write to some topic may write idempotently to it.
 	cluster := &s.tables[protocol.Cluster]
