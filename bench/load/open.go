@@ -36,7 +36,7 @@ func open(ctx context.Context, j Job, conns []*conn) (Result, error) {
 	readers := make([]*reader, len(conns))
 	var wg sync.WaitGroup
 	for i, c := range conns {
-		r := &reader{conn: c, due: make(chan time.Time, mostDue), hist: hdrhistogram.New(shortest, longest, digits)}
+		r := &reader{conn: c, due: make(chan time.Time, mostDue), hist: NewHistogram()}
 		readers[i] = r
 		wg.Go(func() {
 			if err := r.read(from, to); err != nil {
@@ -61,11 +61,11 @@ func open(ctx context.Context, j Job, conns []*conn) (Result, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		return r, cause
 	}
-	all := hdrhistogram.New(shortest, longest, digits)
+	all := NewHistogram()
 	for _, r := range readers {
 		all.Merge(r.hist)
 	}
-	r.Latency = latencyOf(all)
+	r.Latency = LatencyOf(all)
 	return r, nil
 }
 
@@ -116,13 +116,22 @@ func (r *reader) read(from, to time.Time) error {
 		}
 		answered--
 		if !due.Before(from) && due.Before(to) {
-			_ = r.hist.RecordValue(min(int64(time.Since(due)), longest)) // within its range
+			Record(r.hist, time.Since(due))
 		}
 	}
 	return nil
 }
 
-func latencyOf(h *hdrhistogram.Histogram) *Latency {
+// NewHistogram is one for latencies in nanoseconds.
+func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, digits) }
+
+// Record adds a latency; what is longer than a minute counts as a minute.
+func Record(h *hdrhistogram.Histogram, d time.Duration) {
+	_ = h.RecordValue(min(int64(d), longest)) // within its range
+}
+
+// LatencyOf reads the quantiles of a histogram.
+func LatencyOf(h *hdrhistogram.Histogram) *Latency {
 	ms := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / float64(time.Millisecond) }
 	l := &Latency{P50: ms(50), P99: ms(99), P999: ms(99.9), Max: float64(h.Max()) / float64(time.Millisecond)}
 	for _, q := range Quantiles {

@@ -53,8 +53,6 @@ func (b Bars) SVG(w io.Writer) error {
 		}
 	}
 	s.add(`<line x1="%.1f" x2="%.1f" y1="%d" y2="%.1f" stroke="#222" stroke-dasharray="5 4"/>`, px(1), px(1), topRoom, bottom)
-	for k, name := range b.Series {
-		s.legend(k, left, name)
-	}
+	s.legend(20, b.Series)
 	return s.end(w, plotWidth, bottom+28)
 }

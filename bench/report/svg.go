@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // Colours that people with other eyes tell apart too (Paul Tol's bright scheme).
@@ -13,10 +14,9 @@ var colours = []string{"#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#
 
 const (
 	plotWidth          = 840
-	leftRoom, topRoom  = 70, 46
+	leftRoom, topRoom  = 70, 66
 	lineHeight         = 320
 	bottomRoom         = 52
-	legendStep         = 150
 	barThick, barApart = 11, 12
 	nameRoom           = 210
 )
@@ -92,6 +92,7 @@ func (l Lines) SVG(w io.Writer) error {
 	if l.Reference > 0 {
 		s.add(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#222" stroke-dasharray="5 4"/>`, left, right, py(l.Reference), py(l.Reference))
 	}
+	var names []string
 	for i, series := range l.Series {
 		var points strings.Builder
 		for k := range series.X {
@@ -100,18 +101,27 @@ func (l Lines) SVG(w io.Writer) error {
 			}
 		}
 		s.add(`<polyline fill="none" stroke="%s" stroke-width="2" points="%s"/>`, colour(i), strings.TrimSpace(points.String()))
-		s.legend(i, left, series.Name)
+		names = append(names, series.Name)
 	}
+	s.legend(left, names)
 	return s.end(w, plotWidth, bottom+bottomRoom)
 }
 
 func colour(i int) string { return colours[i%len(colours)] }
 
-// legend names the i-th colour below the title.
-func (s *svg) legend(i int, left float64, name string) {
-	x := left + float64(i)*legendStep
-	s.add(`<rect x="%.1f" y="29" width="14" height="8" fill="%s"/>`, x, colour(i))
-	s.text(x+19, 37, "start", "", name)
+// legend names the colours below the title, in two lines if one is too short.
+func (s *svg) legend(left float64, names []string) {
+	const letter, box = 6.3, 42 // of a name; of the box before it, and the gap behind
+	x, y := left, 38.0
+	for i, name := range names {
+		width := box + letter*float64(utf8.RuneCountInString(name))
+		if x > left && x+width > plotWidth {
+			x, y = left, y+17
+		}
+		s.add(`<rect x="%.1f" y="%.1f" width="14" height="8" fill="%s"/>`, x, y-8, colour(i))
+		s.text(x+19, y, "start", "", name)
+		x += width
+	}
 }
 
 // axis turns values into places between 0 and 1.
