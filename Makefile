@@ -1,7 +1,8 @@
 # Sluice: build, test, lint, demo. `make help` lists the targets.
 #
 # Needed: Go 1.26 and make. The race detector wants a C compiler; the tests
-# against a real Apache Kafka want a JDK of 17 or newer, Maven and Python 3. What is
+# against a real Apache Kafka want a JDK of 17 or newer, Maven and Python 3; the
+# benches want HAProxy. What is
 # missing is skipped with a loud line; with CI set it is a failure.
 
 SHELL       := bash
@@ -19,9 +20,13 @@ FUZZ_SHORT ?= 5s
 FUZZ_LONG  ?= 10m
 SOAK       ?= 1h
 
-# Everything except bench/, which holds what needs a real Kafka.
-UNIT = $(shell $(GO) list ./... | grep -v '^sluice/bench')
-REAL = ./bench/...
+# REAL needs a real Kafka, HAProxy, and the built binary; UNIT is everything else.
+REAL = ./bench/compare/... ./bench/gateway/... ./bench/kafka/... ./bench/matrix/... ./bench/quota/...
+UNIT = $(filter-out $(shell $(GO) list $(REAL)),$(shell $(GO) list ./...))
+
+# Where benches leave figures and plots, and how often micro-benchmarks run for benchstat.
+BENCH_DIR   ?= bin/bench
+BENCH_COUNT ?= 10
 
 LINT_VERSION := v2.15.0
 LINT         := bin/golangci-lint-$(LINT_VERSION)
@@ -50,7 +55,7 @@ fuzz = grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . \
 	      $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(1) -fuzzminimizetime 5s -timeout 0 "$$pkg" </dev/null; \
 	    done
 
-.PHONY: help demo build test unit race fuzz-short real lint fmt readme fuzz soak clean
+.PHONY: help demo build test unit race fuzz-short real bench bench-full bench-micro lint fmt readme fuzz soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -78,6 +83,21 @@ real: ## the tests against a real Apache Kafka
 	@if $(call need,java javac mvn python3,the tests against a real Apache Kafka); then \
 	  $(call stage,real Kafka) $(GO) test -p 1 -count=1 -timeout 30m $(TESTFLAGS) $(REAL); \
 	fi
+
+bench: ## Sluice beside HAProxy and nothing, in under 5 minutes; see bench/README.md
+	@if $(call need,haproxy,the bench; it compares with HAProxy); then \
+	  $(call stage,bench) $(GO) run ./bench/compare --quick --json $(BENCH_DIR)/quick.json --svg $(BENCH_DIR)/quick $(BENCH); \
+	fi
+
+bench-full: ## everything, with a real Kafka: an hour or more
+	@if $(call need,haproxy java javac mvn,the whole bench; it needs HAProxy and a real Kafka); then \
+	  $(call stage,bench) $(GO) run ./bench/compare --json $(BENCH_DIR)/full.json --svg $(BENCH_DIR)/full $(BENCH); \
+	  $(call stage,quota) $(GO) run ./bench/quota --json $(BENCH_DIR)/quota.json --svg $(BENCH_DIR)/full; \
+	fi
+
+bench-micro: ## the Go benchmarks of walker, limiter, rules and look-ups, for benchstat
+	@mkdir -p $(BENCH_DIR)
+	$(GO) test -run '^$$' -bench . -count $(BENCH_COUNT) ./protocol ./limiter ./proxy/... | tee $(BENCH_DIR)/micro.txt
 
 lint: $(LINT) ## golangci-lint, and no path of one machine in the tree
 	@.ci/paths

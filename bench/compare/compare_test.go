@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/bench/load"
 	"sluice/bench/report"
 	"sluice/bench/target"
 )
@@ -108,5 +109,13 @@ func TestCountersMustBeEqual(t *testing.T) {
 	}
 	if equal(before, counted{sinkIn: 15, sinkOut: 26, in: 12, out: 22}) == nil || equal(before, counted{sinkIn: 15, sinkOut: 26, in: 11, out: 21}) == nil {
 		t.Error("a byte more or less is not noticed")
+	}
+}
+
+func TestWhatIsImpossibleIsSkippedLoudly(t *testing.T) {
+	var log bytes.Buffer
+	left := possible([]workload{{name: "few", job: load.Job{Conns: 1}}, {name: "many", job: load.Job{Conns: 1 << 30}}}, &log)
+	if len(left) != 1 || left[0].name != "few" || !strings.Contains(log.String(), "*** SKIPPED many") {
+		t.Errorf("%v %s", left, log.String())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := o.build(ctx, dir); err != nil {
 		return err
 	}
-	all := workloads(o.quick, o.only)
+	all := possible(workloads(o.quick, o.only), log)
 	if len(all) == 0 {
 		return errors.New("no workload has such a name")
 	}
@@ -213,6 +214,9 @@ func (o *options) write(d *report.Data) error {
 	}
 	if o.json == "" {
 		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil {
+		return err
 	}
 	f, err := os.Create(o.json)
 	if err != nil {

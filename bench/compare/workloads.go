@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 
 	"sluice/bench/load"
+	"sluice/bench/proc"
 )
 
 // workload is one row of the table.
@@ -83,4 +85,21 @@ func apart() []workload {
 		{name: "idle-5000", quick: true, apart: true, job: load.Job{API: load.Produce, Size: 500, Conns: 5000, Pipeline: 20, Idle: true}},
 		{name: "metadata-10000-topics", apart: true, topics: 10_000, job: load.Job{API: load.Metadata, Conns: 16, Pipeline: 1}},
 	}
+}
+
+// possible leaves out the workloads that need more open files than a process may
+// have, and says so loudly.
+func possible(all []workload, log io.Writer) []workload {
+	limit, err := proc.OpenFiles()
+	if err != nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(w workload) bool {
+		need := w.job.Conns*5/2 + 500
+		if uint64(need) <= limit {
+			return false
+		}
+		fmt.Fprintf(log, "*** SKIPPED %s: it needs %d open files in a process, the limit is %d (ulimit -Hn): raise it\n", w.name, need, limit)
+		return true
+	})
 }

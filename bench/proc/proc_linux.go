@@ -53,6 +53,13 @@ func status(pid int, field string) (int64, error) {
 	return 0, fmt.Errorf("process %d: no %s in its status", pid, field)
 }
 
+// OpenFiles is how many files a process may have open at most (ulimit -Hn).
+func OpenFiles() (uint64, error) {
+	var r unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r)
+	return r.Max, err
+}
+
 // LoadAverage is that of the last minute.
 func LoadAverage() float64 {
 	b, err := os.ReadFile("/proc/loadavg")

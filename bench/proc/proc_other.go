@@ -21,5 +21,8 @@ func PeakRSS(int) (int64, error) { return 0, errLinux }
 // ResetPeak is known on Linux only.
 func ResetPeak(int) error { return errLinux }
 
+// OpenFiles is known on Linux only.
+func OpenFiles() (uint64, error) { return 0, errLinux }
+
 // LoadAverage is known on Linux only.
 func LoadAverage() float64 { return 0 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,6 +159,9 @@ func (d *Data) write(o options) error {
 	}
 	if o.json == "" {
 		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil {
+		return err
 	}
 	f, err := os.Create(o.json)
 	if err != nil {

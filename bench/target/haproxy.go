@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"sluice/bench/proc"
 )
 
 // The two ways of splicing. By itself HAProxy splices a stream that keeps its buffer
@@ -20,19 +22,30 @@ const (
 // haproxyConfig is TCP mode, one process, and a thread for each processor, which is
 // HAProxy's default.
 const haproxyConfig = `global
-    maxconn 7500
+    maxconn %[1]d
 defaults
     mode tcp
-    maxconn 7500
-    %s
+    maxconn %[1]d
+    %[2]s
     option clitcpka
     timeout connect 5s
     timeout client 1h
     timeout server 1h
 listen kafka
-    bind %s backlog 8192
-    server broker %s
+    bind %[3]s backlog 8192
+    server broker %[4]s
 `
+
+// maxConns is how many connections HAProxy is told to take: it does not start if the
+// limit on open files is below two for each and a quarter of a pipe, with two ends.
+func maxConns() int {
+	const most, each, rest = 7500, 2.5, 200
+	limit, err := proc.OpenFiles()
+	if err != nil {
+		return most
+	}
+	return max(100, min(most, int((float64(limit)-rest)/each)))
+}
 
 // HaveHAProxy reports whether HAProxy is installed.
 func HaveHAProxy() bool {
@@ -55,7 +68,7 @@ func HAProxy(dir, name, address, broker string, splice bool) (*Target, error) {
 		option = spliceAlways
 	}
 	_, port, _ := strings.Cut(address, ":")
-	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, option, t.Address, broker))
+	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, maxConns(), option, t.Address, broker))
 	if err != nil {
 		return nil, err
 	}
