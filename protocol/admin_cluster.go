@@ -24,15 +24,29 @@ func byCluster[Q kmsg.Request, R kmsg.Response](op Operation, denied func(Q, int
 	}
 }
 
-// nodeText matches a text that may say which node something is about, or where it
-// is: "Broker 1", "controller 3000 has not registered", "ReplicaKey(id=3 …", "b1:9092".
-var nodeText = regexp.MustCompile(`(?i)(broker|controller|node|replica|voter|server)[^0-9]*[0-9]|:[0-9]+`)
+// saysNode matches how Kafka's texts say which node something is about: "Broker 1",
+// "controller 3000", "Broker ID 5", "ReplicaKey(id=3, directoryId=…)".
+var saysNode = regexp.MustCompile(`(\b(?i:broker|controller)(?: ID)? |\bReplicaKey\(id=)([0-9]+)(, directoryId=[A-Za-z0-9_.-]+\)|\b)`)
 
-// blankNodeText takes such a text away.
-func blankNodeText(message **string) {
-	if *message != nil && nodeText.MatchString(**message) {
-		*message = nil
+// hintsAtNode matches what may say in another way which node something is about, or
+// where it is ("b1:9092").
+var hintsAtNode = regexp.MustCompile(`(?i)(broker|controller|node|replica|voter|server)[^0-9]*[0-9]|:[0-9]+`)
+
+// showNodeText maps the node ids in a text of a broker's. One that may say more of
+// nodes than that goes.
+func showNodeText(message **string, n Nodes) {
+	if *message == nil {
+		return
 	}
+	if hintsAtNode.MatchString(saysNode.ReplaceAllString(**message, "")) {
+		*message = nil
+		return
+	}
+	text := saysNode.ReplaceAllStringFunc(**message, func(part string) string {
+		m := saysNode.FindStringSubmatch(part)
+		return m[1] + shownName(m[2], n) + m[3]
+	})
+	*message = &text
 }
 
 func deniedDescribeACLs(_ *kmsg.DescribeACLsRequest, code int16) *kmsg.DescribeACLsResponse {
@@ -115,11 +129,11 @@ func deniedDescribeQuorum(_ *kmsg.DescribeQuorumRequest, code int16) *kmsg.Descr
 // virtualizeDescribeQuorum maps the ids of the quorum and empties the listeners:
 // controllers have no virtual address.
 func virtualizeDescribeQuorum(_ *kmsg.DescribeQuorumRequest, resp *kmsg.DescribeQuorumResponse, n Nodes) {
-	blankNodeText(&resp.ErrorMessage)
+	showNodeText(&resp.ErrorMessage, n)
 	for i := range resp.Topics {
 		for k := range resp.Topics[i].Partitions {
 			p := &resp.Topics[i].Partitions[k]
-			blankNodeText(&p.ErrorMessage)
+			showNodeText(&p.ErrorMessage, n)
 			p.LeaderID = n.Virtual(p.LeaderID)
 			for v := range p.CurrentVoters {
 				p.CurrentVoters[v].ReplicaID = n.Virtual(p.CurrentVoters[v].ReplicaID)
@@ -142,10 +156,10 @@ func deniedUpdateFeatures(_ *kmsg.UpdateFeaturesRequest, code int16) *kmsg.Updat
 }
 
 // virtualizeUpdateFeatures: the texts name the node that cannot do a version.
-func virtualizeUpdateFeatures(_ *kmsg.UpdateFeaturesRequest, resp *kmsg.UpdateFeaturesResponse, _ Nodes) {
-	blankNodeText(&resp.ErrorMessage)
+func virtualizeUpdateFeatures(_ *kmsg.UpdateFeaturesRequest, resp *kmsg.UpdateFeaturesResponse, n Nodes) {
+	showNodeText(&resp.ErrorMessage, n)
 	for i := range resp.Results {
-		blankNodeText(&resp.Results[i].ErrorMessage)
+		showNodeText(&resp.Results[i].ErrorMessage, n)
 	}
 }
 
@@ -159,8 +173,8 @@ func realizeUnregisterBroker(req *kmsg.UnregisterBrokerRequest, n Nodes) bool {
 	return realID(&req.BrokerID, n)
 }
 
-func virtualizeUnregisterBroker(_ *kmsg.UnregisterBrokerRequest, resp *kmsg.UnregisterBrokerResponse, _ Nodes) {
-	blankNodeText(&resp.ErrorMessage)
+func virtualizeUnregisterBroker(_ *kmsg.UnregisterBrokerRequest, resp *kmsg.UnregisterBrokerResponse, n Nodes) {
+	showNodeText(&resp.ErrorMessage, n)
 }
 
 func deniedAddRaftVoter(_ *kmsg.AddRaftVoterRequest, code int16) *kmsg.AddRaftVoterResponse {
@@ -175,8 +189,8 @@ func realizeAddRaftVoter(req *kmsg.AddRaftVoterRequest, n Nodes) bool {
 	return realID(&req.VoterID, n)
 }
 
-func virtualizeAddRaftVoter(_ *kmsg.AddRaftVoterRequest, resp *kmsg.AddRaftVoterResponse, _ Nodes) {
-	blankNodeText(&resp.ErrorMessage)
+func virtualizeAddRaftVoter(_ *kmsg.AddRaftVoterRequest, resp *kmsg.AddRaftVoterResponse, n Nodes) {
+	showNodeText(&resp.ErrorMessage, n)
 }
 
 func deniedRemoveRaftVoter(_ *kmsg.RemoveRaftVoterRequest, code int16) *kmsg.RemoveRaftVoterResponse {
@@ -189,6 +203,6 @@ func realizeRemoveRaftVoter(req *kmsg.RemoveRaftVoterRequest, n Nodes) bool {
 	return realID(&req.VoterID, n)
 }
 
-func virtualizeRemoveRaftVoter(_ *kmsg.RemoveRaftVoterRequest, resp *kmsg.RemoveRaftVoterResponse, _ Nodes) {
-	blankNodeText(&resp.ErrorMessage)
+func virtualizeRemoveRaftVoter(_ *kmsg.RemoveRaftVoterRequest, resp *kmsg.RemoveRaftVoterResponse, n Nodes) {
+	showNodeText(&resp.ErrorMessage, n)
 }

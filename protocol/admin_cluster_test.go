@@ -269,19 +269,24 @@ func TestClusterNodes(t *testing.T) {
 	broker := name("Invalid update version 9 for feature f. Broker 1 only supports versions 0-2")
 	harmless := name("Can't downgrade below 4")
 	other := name("Invalid update version 9 for feature f. Can not unsafely downgrade.")
-	voter := name("The voter ReplicaKey(id=3, directoryId=Optional.empty) is not part of the set")
+	shownBroker := name(fmt.Sprintf("Invalid update version 9 for feature f. Broker %d only supports versions 0-2", virtual(1)))
+	voter := name("Cannot remove voter ReplicaKey(id=3, directoryId=Optional.empty) from the set of voters [ReplicaKey(id=1, directoryId=q1se-_wAAAAAAAAAAAAAAQ)]")
+	shownVoter := name(fmt.Sprintf("Cannot remove voter ReplicaKey(id=%d, directoryId=Optional.empty) from the set of voters [ReplicaKey(id=%d, directoryId=q1se-_wAAAAAAAAAAAAAAQ)]", virtual(3), virtual(1)))
+	unregisteredText, shownUnregistered := name("Broker ID 5 is not currently registered"), name(fmt.Sprintf("Broker ID %d is not currently registered", virtual(5)))
+	set := name("VoterSet(voters={1=VoterNode(voterKey=ReplicaKey(id=1, directoryId=Optional.empty))})")
 	at := name("could not connect to c1.internal:9093")
 	runRewriteCases(t, []rewriteCase{
-		{name: "broker", key: 64, req: unregister(virtual(1)), wantReq: unregister(1), resp: unregistered(broker), wantResp: unregistered(nil)},
+		{name: "broker", key: 64, req: unregister(virtual(1)), wantReq: unregister(1), resp: unregistered(unregisteredText), wantResp: unregistered(shownUnregistered)},
 		{name: "harmless text", key: 64, resp: unregistered(harmless), wantResp: unregistered(harmless)},
 		{name: "foreign", key: 64, foreign: true, req: unregister(1<<20 + 1), wantReq: unregister(1<<20 + 1)},
 		{name: "of slot 0", key: 64, foreign: true, req: unregister(1), wantReq: unregister(RefusalNode)},
 		{name: "controller", key: 80, req: add(virtual(3)), wantReq: add(3), resp: added(at), wantResp: added(nil)},
+		{name: "voters", key: 80, resp: added(set), wantResp: added(nil)},
 		{name: "foreign", key: 80, foreign: true, req: add(3), wantReq: add(RefusalNode)},
-		{name: "controller", key: 81, req: remove(virtual(3)), wantReq: remove(3), resp: removed(voter), wantResp: removed(nil)},
+		{name: "controller", key: 81, req: remove(virtual(3)), wantReq: remove(3), resp: removed(voter), wantResp: removed(shownVoter)},
 		{name: "foreign", key: 81, foreign: true, req: remove(3), wantReq: remove(RefusalNode)},
-		{name: "a broker's versions", key: 57, resp: features(broker, broker), wantResp: features(nil, nil)},
+		{name: "a broker's versions", key: 57, resp: features(broker, broker), wantResp: features(shownBroker, shownBroker)},
 		{name: "other texts", key: 57, resp: features(other, harmless), wantResp: features(other, harmless)},
-		{name: "text", key: 55, resp: quorum(voter), wantResp: quorum(nil)},
+		{name: "text", key: 55, resp: quorum(voter), wantResp: quorum(shownVoter)},
 	})
 }

@@ -63,13 +63,23 @@ func realizeCreateTopics(req *kmsg.CreateTopicsRequest, n Nodes) bool {
 		for k := range req.Topics[i].ReplicaAssignment {
 			all = realIDs(req.Topics[i].ReplicaAssignment[k].Replicas, n) && all
 		}
+		for k := range req.Topics[i].Configs {
+			c := &req.Topics[i].Configs[k]
+			value, ok := realReplicas(c.Name, c.Value, n)
+			c.Value, all = value, all && ok
+		}
 	}
 	return all
 }
 
-func virtualizeCreateTopics(_ *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse, _ Nodes) {
+func virtualizeCreateTopics(_ *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse, n Nodes) {
 	for i := range resp.Topics {
 		blankAssignmentError(resp.Topics[i].ErrorCode, &resp.Topics[i].ErrorMessage)
+		showReplicasText(&resp.Topics[i].ErrorMessage, n)
+		for k := range resp.Topics[i].Configs {
+			c := &resp.Topics[i].Configs[k]
+			c.Value = shownReplicas(c.Name, c.Value, n)
+		}
 	}
 }
 

@@ -54,6 +54,15 @@ func realName(name string, n Nodes) (string, bool) {
 	return strconv.Itoa(int(ids[0])), ok
 }
 
+// realResource maps the name of a resource in a request, if it is a broker's.
+func realResource(t kmsg.ConfigResourceType, name *string, n Nodes) (ok bool) {
+	if !isBroker(t) {
+		return true
+	}
+	*name, ok = realName(*name, n)
+	return ok
+}
+
 // shownName is the name of a broker resource as clients see it. An id beyond any
 // broker's is what a client asked for in vain, and stays.
 func shownName(name string, n Nodes) string {
@@ -70,6 +79,7 @@ func showResource(t kmsg.ConfigResourceType, name *string, message **string, n N
 	if isBroker(t) {
 		*name, *message = shownName(*name, n), nil
 	}
+	showReplicasText(message, n)
 }
 
 // configsCode judges a resource whose configuration is asked for or changed: topics
@@ -113,11 +123,8 @@ func mergeDescribeConfigs(resp, refused *kmsg.DescribeConfigsResponse) {
 func realizeDescribeConfigs(req *kmsg.DescribeConfigsRequest, n Nodes) bool {
 	all := true
 	for i := range req.Resources {
-		if r := &req.Resources[i]; isBroker(r.ResourceType) {
-			var ok bool
-			r.ResourceName, ok = realName(r.ResourceName, n)
-			all = all && ok
-		}
+		r := &req.Resources[i]
+		all = realResource(r.ResourceType, &r.ResourceName, n) && all
 	}
 	return all
 }
@@ -130,11 +137,13 @@ func virtualizeDescribeConfigs(_ *kmsg.DescribeConfigsRequest, resp *kmsg.Descri
 		showResource(r.ResourceType, &r.ResourceName, &r.ErrorMessage, n)
 		for k := range r.Configs {
 			c := &r.Configs[k]
+			c.Value = shownReplicas(c.Name, c.Value, n)
 			if givesAddress(c.Name) {
 				c.Value = nil
 			}
 			for s := range c.ConfigSynonyms {
 				y := &c.ConfigSynonyms[s]
+				y.Value = shownReplicas(y.Name, y.Value, n)
 				if givesAddress(c.Name) || givesAddress(y.Name) {
 					y.Value = nil
 				}
@@ -171,9 +180,12 @@ func mergeAlterConfigs(resp, refused *kmsg.AlterConfigsResponse) {
 func realizeAlterConfigs(req *kmsg.AlterConfigsRequest, n Nodes) bool {
 	all := true
 	for i := range req.Resources {
-		if r := &req.Resources[i]; isBroker(r.ResourceType) {
-			var ok bool
-			r.ResourceName, ok = realName(r.ResourceName, n)
+		r := &req.Resources[i]
+		ok := realResource(r.ResourceType, &r.ResourceName, n)
+		all = all && ok
+		for k := range r.Configs {
+			c := &r.Configs[k]
+			c.Value, ok = realReplicas(c.Name, c.Value, n)
 			all = all && ok
 		}
 	}
@@ -215,9 +227,12 @@ func mergeIncrementalAlterConfigs(resp, refused *kmsg.IncrementalAlterConfigsRes
 func realizeIncrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest, n Nodes) bool {
 	all := true
 	for i := range req.Resources {
-		if r := &req.Resources[i]; isBroker(r.ResourceType) {
-			var ok bool
-			r.ResourceName, ok = realName(r.ResourceName, n)
+		r := &req.Resources[i]
+		ok := realResource(r.ResourceType, &r.ResourceName, n)
+		all = all && ok
+		for k := range r.Configs {
+			c := &r.Configs[k]
+			c.Value, ok = realReplicas(c.Name, c.Value, n)
 			all = all && ok
 		}
 	}
