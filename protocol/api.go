@@ -78,6 +78,9 @@ type Judge interface {
 	TopicName(id [16]byte) (string, bool)
 	// TopicNames are the names of all topics of the slice, internal ones too.
 	TopicNames() []string
+	// Partitions is how many partitions a topic has, as far as is known without asking
+	// the slice; 0 if there is no such topic.
+	Partitions(topic string) int
 }
 
 // row holds the typed functions of an API; define wraps them for the table.

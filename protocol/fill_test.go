@@ -56,6 +56,14 @@ func (j *fakeJudge) TopicName(id [16]byte) (string, bool) {
 
 func (j *fakeJudge) TopicNames() []string { return j.topics }
 
+// Partitions: each topic that is not called absent has three.
+func (j *fakeJudge) Partitions(topic string) int {
+	if topic == "absent" {
+		return 0
+	}
+	return 3
+}
+
 // topicID is a readable topic id: the name, cut or padded with dots.
 func topicID(name string) (id [16]byte) {
 	copy(id[:], name+"................")

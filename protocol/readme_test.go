@@ -235,7 +235,8 @@ func sameAsks(a, b []ask) bool {
 // matters who may create one.
 type withoutTopics struct{ recorder }
 
-func (*withoutTopics) TopicNames() []string { return nil }
+func (*withoutTopics) TopicNames() []string  { return nil }
+func (*withoutTopics) Partitions(string) int { return 0 }
 
 // requestJudging judges requests of the API's newest version.
 func requestJudging(a *API, names Names) judging {

@@ -84,6 +84,7 @@ func (denyAll) Allowed(Operation, Resource, string) bool  { return false }
 func (denyAll) AllowedSome(Operation, Resource) bool      { return false }
 func (denyAll) TopicName([16]byte) (name string, ok bool) { return "", true }
 func (denyAll) TopicNames() []string                      { return nil }
+func (denyAll) Partitions(string) int                     { return 0 }
 
 // answerClient has the answers to producers and consumers that are not plain
 // denials; nil for every other request.

@@ -42,7 +42,7 @@ func virtualizeInitProducerID(req *kmsg.InitProducerIDRequest, resp *kmsg.InitPr
 }
 
 // splitAddPartitionsToTxn (v0-3) asks the broker all or nothing, as a broker does
-// with its log: with one topic denied, the others are not attempted.
+// with its log: with one topic denied, the others are not attempted, or are unknown.
 func splitAddPartitionsToTxn(req *kmsg.AddPartitionsToTxnRequest, j Judge) (*kmsg.AddPartitionsToTxnResponse, bool) {
 	code := always[kmsg.AddPartitionsToTxnRequestTopic](codeTransactionalIDAuthorization)
 	if j.Allowed(OpWrite, TransactionalID, req.TransactionalID) {
@@ -61,15 +61,21 @@ func splitAddPartitionsToTxn(req *kmsg.AddPartitionsToTxnRequest, j Judge) (*kms
 		}
 	}
 	resp := kmsg.NewPtrAddPartitionsToTxnResponse()
-	req.Topics, resp.Topics = refuse(req.Topics, code, refusedAddPartitionsToTxn)
+	req.Topics, resp.Topics = refuse(req.Topics, code, func(t *kmsg.AddPartitionsToTxnRequestTopic, code int16) kmsg.AddPartitionsToTxnResponseTopic {
+		return refusedAddPartitionsToTxn(t, code, j)
+	})
 	return resp, false
 }
 
-func refusedAddPartitionsToTxn(t *kmsg.AddPartitionsToTxnRequestTopic, code int16) kmsg.AddPartitionsToTxnResponseTopic {
+func refusedAddPartitionsToTxn(t *kmsg.AddPartitionsToTxnRequestTopic, code int16, j Judge) kmsg.AddPartitionsToTxnResponseTopic {
 	return kmsg.AddPartitionsToTxnResponseTopic{
 		Topic: t.Topic,
 		Partitions: each(t.Partitions, func(p *int32) kmsg.AddPartitionsToTxnResponseTopicPartition {
-			return kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: *p, ErrorCode: code}
+			a := kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: *p, ErrorCode: code}
+			if code == codeOperationNotAttempted && (*p < 0 || int(*p) >= j.Partitions(t.Topic)) {
+				a.ErrorCode = codeUnknownTopicOrPartition
+			}
+			return a
 		}),
 	}
 }

@@ -79,6 +79,11 @@ func TestAddPartitionsToTxnRow(t *testing.T) {
 			{Partition: 0, ErrorCode: code}, {Partition: 4, ErrorCode: code},
 		}}
 	}
+	existing := func(name string) kmsg.AddPartitionsToTxnResponseTopic { // with three partitions
+		a := topic(name, 55)
+		a.Partitions[1].ErrorCode = 3
+		return a
+	}
 	response := func(throttle int32, topics ...kmsg.AddPartitionsToTxnResponseTopic) func(int16) kmsg.Response {
 		return func(int16) kmsg.Response {
 			return &kmsg.AddPartitionsToTxnResponse{ThrottleMillis: throttle, Topics: topics}
@@ -90,8 +95,8 @@ func TestAddPartitionsToTxnRow(t *testing.T) {
 			req: request("tx", "mine"), rest: request("tx", "mine"), answer: response(7, topic("mine", 0)), want: response(7, topic("mine", 0)),
 		},
 		{
-			name: "a topic denied", key: 24, judge: mayWrite,
-			req: request("tx", "mine", "theirs", ""), want: response(0, topic("mine", 55), topic("theirs", 29), topic("", 29)),
+			name: "a topic denied", key: 24, judge: judge(sliceTopics, "WRITE topic mine", "WRITE topic absent", "WRITE transactional_id tx"),
+			req: request("tx", "mine", "theirs", "absent", ""), want: response(0, existing("mine"), topic("theirs", 29), topic("absent", 3), topic("", 29)),
 		},
 		{
 			name: "transactional id denied", key: 24, judge: mayWrite,

@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -181,6 +182,14 @@ func (r *recorder) TopicNames() []string {
 		return []string{name}
 	}
 	return nil
+}
+
+// Partitions: a topic that is named exists, with any partition.
+func (r *recorder) Partitions(topic string) int {
+	if name, ok := r.names[Topic]; ok && name == topic {
+		return math.MaxInt32
+	}
+	return 0
 }
 
 // asked reports whether the resource was asked for by the name that was given.

@@ -22,6 +22,7 @@ func (j *sharedJudge) Allowed(_ protocol.Operation, r protocol.Resource, name st
 	return r == protocol.Group || j.allowed[name[0]-'0']
 }
 func (j *sharedJudge) AllowedSome(protocol.Operation, protocol.Resource) bool { return true }
+func (j *sharedJudge) Partitions(string) int                                  { return 0 }
 func (j *sharedJudge) TopicNames() []string                                   { return nil }
 
 func (j *sharedJudge) TopicName(id [16]byte) (string, bool) {

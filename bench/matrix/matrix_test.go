@@ -368,10 +368,7 @@ func (d intent) covers(text string) bool {
 }
 
 var intended = []intent{
-	{entry: "AddPartitionsToTxn of all", line: "absent].Partitions[", reason: "where something is denied no broker is asked, so what does not exist is not attempted (55) rather than unknown (3)"},
 	{entry: "AlterShareGroupOffsets", line: "Topics[", reason: "the id of a topic that was denied is not told"},
-	{entry: "DescribeCluster", line: "ClusterAuthorizedOperations", reason: "WRITE on any topic implies IDEMPOTENT_WRITE, also where operations are listed"},
-	{entry: "Metadata with operations", line: "AuthorizedOperations", reason: "as of DescribeCluster"},
 	{entry: "DescribeLogDirs*", line: "Topics", reason: "with DESCRIBE on the cluster, Kafka lists everybody's topics; the gateway those that may be described"},
 	{entry: "ListConfigResources of all types", line: "ConfigResources", reason: "as of DescribeLogDirs"},
 	{entry: "DescribeQuorum", line: "Listeners", reason: "no client learns the addresses of brokers"},

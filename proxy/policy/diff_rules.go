@@ -185,14 +185,9 @@ func (c *rulesDiff) sayGlobs(r protocol.Resource, verb string, globs map[string]
 	}
 }
 
-// compareCluster says what has changed on the cluster, but for IDEMPOTENT_WRITE that
-// comes and goes with WRITE on topics.
+// compareCluster says what has changed on the cluster.
 func (c *rulesDiff) compareCluster(before, now mask) {
 	was, is := before.allow&^before.deny&supported[protocol.Cluster], now.allow&^now.deny&supported[protocol.Cluster]
-	implied := bit(protocol.OpIdempotentWrite)
-	if c.was.AllowedSome(protocol.OpWrite, protocol.Topic) != c.is.AllowedSome(protocol.OpWrite, protocol.Topic) {
-		was, is = was&^implied, is&^implied
-	}
 	for _, change := range []struct {
 		verb string
 		ops  operations

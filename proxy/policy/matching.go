@@ -44,21 +44,14 @@ func (t *Tenant) matching(op protocol.Operation, r protocol.Resource, touches fu
 	if !known(op, r) {
 		return nil
 	}
-	// Who may write to some topic may write idempotently.
-	implied := op == protocol.OpIdempotentWrite && r == protocol.Cluster && t.AllowedSome(protocol.OpWrite, protocol.Topic)
 	var matches []RuleMatch
 	for n, rule := range slices.Concat(t.defaultRules, t.ownRules) {
 		m := RuleMatch{Line: rule.at.line, Column: rule.at.column, Deny: rule.deny, Default: n < len(t.defaultRules)}
 		about := rule.everything || rule.resource == r
-		switch {
-		case about && rule.does(op) && (rule.globs == nil || rule.matchedGlob(touches, &m.Glob)):
-			m.Effect = rule.effectOn(op)
-		case implied && !rule.deny && (rule.everything || rule.resource == protocol.Topic) && rule.does(protocol.OpWrite):
-			m.Effect = "allows IDEMPOTENT_WRITE, which WRITE on any topic implies"
-		default:
+		if !about || !rule.does(op) || rule.globs != nil && !rule.matchedGlob(touches, &m.Glob) {
 			continue
 		}
-		m.Text = rule.String()
+		m.Effect, m.Text = rule.effectOn(op), rule.String()
 		matches = append(matches, m)
 	}
 	return matches

@@ -186,12 +186,6 @@ func compileRules(lists ...[]*rule) *ruleSet {
 		s.tables[i].findSome()
 		s.tables[i].index = indexGlobs(s.tables[i].globs)
 	}
-	// Who may write to some topic may write idempotently to it.
-	cluster := &s.tables[protocol.Cluster]
-	if s.tables[protocol.Topic].some&bit(protocol.OpWrite) != 0 {
-		cluster.all.allow |= bit(protocol.OpIdempotentWrite)
-		cluster.findSome()
-	}
 	s.everything = true
 	for _, r := range resources {
 		t := &s.tables[r]

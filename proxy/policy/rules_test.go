@@ -31,7 +31,7 @@ func TestAllowed(t *testing.T) {
 			[]string{`{allow: [READ], topics: [r]}`, `{allow: [WRITE], topics: [w]}`, `{allow: [DELETE], topics: [d]}`, `{allow: [ALTER], topics: [a]}`, `{allow: [ALTER_CONFIGS], topics: [ac]}`, `{allow: [CREATE], topics: [c]}`},
 			[]string{
 				"+READ topic r", "+DESCRIBE topic r", "-WRITE topic r", "+DESCRIBE topic w", "+DESCRIBE topic d", "+DESCRIBE topic a", "-DESCRIBE topic ac",
-				"+DESCRIBE_CONFIGS topic ac", "-DESCRIBE_CONFIGS topic a", "-DESCRIBE topic c", "+IDEMPOTENT_WRITE cluster kafka-cluster", "+IDEMPOTENT_WRITE cluster",
+				"+DESCRIBE_CONFIGS topic ac", "-DESCRIBE_CONFIGS topic a", "-DESCRIBE topic c", "-IDEMPOTENT_WRITE cluster kafka-cluster", "+WRITE topic",
 				"-READ group r", "-READ group", "+READ topic", "+DESCRIBE topic",
 			},
 		},

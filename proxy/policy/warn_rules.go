@@ -141,7 +141,7 @@ func (w written) repeatedBy(other written, before bool) bool {
 // warnIdleDeny reports a deny where nothing is allowed: its glob is misspelt, or it
 // stands at the wrong tenant. A rule on everything is a precaution, and means it.
 func (c *compiler) warnIdleDeny(d written, all []written) {
-	if d.rule.everything || d.does()&bit(protocol.OpIdempotentWrite) != 0 && d.glob == nil { // which WRITE implies
+	if d.rule.everything {
 		return
 	}
 	for _, a := range all {
