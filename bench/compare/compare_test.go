@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // each kind, and the check of Sluice's counters against the sink's.
 func TestCompare(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bench.json")
-	args := []string{"--rounds", "2", "--seconds", "0.2", "--only", "^(produce-16KiB-64|fetch-1MiB-1|produce-500B-steady|metadata.*)$", "--json", file, "--svg", filepath.Dir(file)}
+	args := []string{"--rounds", "2", "--seconds", "0.2", "--only", "^(produce-16KiB-64|fetch-1MiB-1|produce-500B-steady|metadata.*)$", "--json", file, "--svg", filepath.Dir(file), "--profile", filepath.Dir(file)}
 	if !target.HaveHAProxy() {
 		if os.Getenv("CI") != "" {
 			t.Fatal("haproxy is not on the path, and CI is set (install the package haproxy)")
@@ -41,8 +41,10 @@ func TestCompare(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(file), "latency-produce-500B-steady.svg")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"latency-produce-500B-steady.svg", "fetch-1MiB-1-sluice.pprof"} {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(file), name)); err != nil {
+			t.Error(err)
+		}
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -32,6 +32,7 @@ type options struct {
 	sink     string
 	json     string
 	svg      string
+	profile  string
 	records  int
 }
 
@@ -97,6 +98,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	names := f.String("targets", "", "names, with commas: the targets to compare (default all)")
 	f.StringVar(&o.sink, "sink", anyPort, "where the sink listens, for those of --target to lead to")
 	f.IntVar(&o.records, "records", 1_000_000, "how many records of 1,000 bytes Kafka's perf tools send and read")
+	f.StringVar(&o.profile, "profile", "", "a directory for CPU profiles of Sluice in the last round; while one is taken, a little more time is used")
 	f.StringVar(&o.svg, "svg", "", "a directory for plots")
 	f.StringVar(&o.json, "json", "", "a file for all that was measured")
 	var sluices []string

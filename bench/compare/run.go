@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -201,7 +203,11 @@ func (b *bench) measure(from *child, w workload, t *target.Target, round int) er
 	if t.PID != 0 {
 		_ = proc.ResetPeak(t.PID) // of a process of another user it is the peak of its life
 	}
+	profiled := b.profile(w, t, round)
 	result, err := b.load.run(b.job(w, t))
+	if failed := profiled(); err == nil {
+		err = failed
+	}
 	if err != nil {
 		_, damage := from.counts()
 		return errors.Join(err, damage)
@@ -218,6 +224,27 @@ func (b *bench) measure(from *child, w workload, t *target.Target, round int) er
 		return err
 	}
 	return equal(before, after)
+}
+
+// profile starts a CPU profile of Sluice in the last round, if one was asked for. What
+// it returns waits for the end and writes the file.
+func (b *bench) profile(w workload, t *target.Target, round int) (wait func() error) {
+	if b.options.profile == "" || t.Admin == "" || round != b.options.rounds-1 {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() {
+		seconds := max(1, int(b.options.length.Seconds()))
+		p, err := t.Profile(context.Background(), seconds)
+		if err == nil {
+			err = os.MkdirAll(b.options.profile, 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.options.profile, w.name+"-"+t.Name+".pprof"), p, 0o644)
+		}
+		done <- err
+	}()
+	return func() error { return <-done }
 }
 
 // counted is the bytes of Produce requests and of answers to Fetch, as the sink saw

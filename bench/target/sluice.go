@@ -127,6 +127,15 @@ func Sluice(dir, name, binary, broker string, full bool) (*Target, error) {
 	return t, nil
 }
 
+// Profile reads a CPU profile of Sluice, over so many seconds from now on.
+func (t *Target) Profile(ctx context.Context, seconds int) ([]byte, error) {
+	status, body, err := t.ask(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds))
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("profile of %s: %d %s", t.Name, status, body)
+	}
+	return []byte(body), err
+}
+
 func (t *Target) ready() error {
 	status, body, err := t.get("/readyz")
 	if err == nil && (status != http.StatusOK || !strings.Contains(body, ": reachable")) {
@@ -138,6 +147,10 @@ func (t *Target) ready() error {
 func (t *Target) get(path string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	return t.ask(ctx, path)
+}
+
+func (t *Target) ask(ctx context.Context, path string) (status int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Admin+path, http.NoBody)
 	if err != nil {
 		return 0, "", err
