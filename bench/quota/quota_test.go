@@ -46,21 +46,21 @@ func TestRatesBeginWithTheFirstByte(t *testing.T) {
 	var lines strings.Builder
 	for i := range 120 { // 12 s, the first two without bytes
 		bytes := 0
-		if i >= 20 {
+		if i >= 20 && i < 100 { // and the last four
 			bytes = 500_000
 		}
 		_, _ = lines.WriteString(`{"ms":` + strconv.Itoa(1_700_000_000_000+100*i) + `,"event":"bytes","bytes":` + strconv.Itoa(bytes) + "}\n")
 	}
 	var s Smooth
-	s.rates(kafka.Result{Stdout: lines.String()}, 5*time.Second)
-	if len(s.MB) != 9 || s.MB[0] != 5 || len(s.Windows) != 2 || within(s.Windows) != 1 || mean(s.MB) != 5 || s.Error != "" {
+	s.rates(kafka.Result{Stdout: lines.String()}, 5*time.Second, 5*time.Second)
+	if len(s.MB) != 9 || s.MB[0] != 5 || s.MB[8] != 0 || len(s.Windows) != 2 || within(s.Windows) != .5 || s.Error != "" {
 		t.Errorf("%+v", s)
 	}
-	if !strings.Contains(s.row(), "100 %") {
+	if !strings.Contains(s.row(), "50 %") {
 		t.Error(s.row())
 	}
 	var none Smooth
-	if none.rates(kafka.Result{}, time.Second); none.Error == "" || !strings.Contains(none.row(), none.Error) {
+	if none.rates(kafka.Result{}, time.Second, time.Second); none.Error == "" || !strings.Contains(none.row(), none.Error) {
 		t.Errorf("%+v", none)
 	}
 }

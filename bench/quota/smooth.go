@@ -28,7 +28,7 @@ func (w *world) smooth(d *Data) {
 		} {
 			w.note(d, "%s at 5 MB/s by %s", what, who.name)
 			s := Smooth{What: what, Who: who.name}
-			s.rates(w.saturate(what, who.bootstrap, who.client), w.options.settle)
+			s.rates(w.saturate(what, who.bootstrap, who.client), w.options.settle, w.options.length)
 			d.Smooth = append(d.Smooth, s)
 		}
 	}
@@ -52,8 +52,9 @@ func (w *world) fill() {
 	}
 }
 
-// rates reads what a program reported.
-func (s *Smooth) rates(r kafka.Result, settle time.Duration) {
+// rates reads what a program reported, until it stopped asking for more: a time
+// without a byte counts to the end.
+func (s *Smooth) rates(r kafka.Result, settle, length time.Duration) {
 	if r.Err != nil {
 		s.Error = r.Err.Error()
 	}
@@ -61,12 +62,12 @@ func (s *Smooth) rates(r kafka.Result, settle time.Duration) {
 		s.Error = e.Error
 	}
 	samples := r.Samples()
-	first, last := kafka.FirstBytes(samples), kafka.LastBytes(samples)
+	first := kafka.FirstBytes(samples)
 	if first.IsZero() {
 		s.Error = "nothing was sent or received"
 		return
 	}
-	samples = kafka.Before(kafka.After(samples, first), last)
+	samples = kafka.Before(kafka.After(samples, first), first.Add(settle+length-time.Second/2))
 	s.MB = rates(samples, time.Second)
 	s.Windows = rates(kafka.After(samples, first.Add(settle)), 2*time.Second)
 }
