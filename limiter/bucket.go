@@ -15,7 +15,9 @@ const maxDepth = 1 << 53
 // bucket is one token bucket. Its tokens may go below zero: that is debt, and
 // the places in time already given out.
 type bucket struct {
-	limited atomic.Bool // read without the lock: the hot path asks this first
+	limited atomic.Bool  // read without the lock: the hot path asks this first
+	due     atomic.Int64 // when it is out of debt, after base; read without the lock, for each answer
+	base    time.Time    // set once, before limited
 
 	mu      sync.Mutex
 	lim     *rate.Limiter // nil while it has never been limited
@@ -42,7 +44,11 @@ func (b *bucket) set(now time.Time, l Limit, maxDebt time.Duration) {
 		b.limited.Store(false)
 		return
 	}
+	if b.base.IsZero() {
+		b.base = now
+	}
 	now = b.at(now)
+	defer func() { b.owes(now, seconds(-b.tokens(now)/b.rate)) }()
 	b.rate, b.burst = l.Rate, l.Burst
 	b.depth = int(min(max(l.Rate*l.Burst.Seconds(), 1), maxDepth))
 	b.longest, b.maxDebt = maxDebt, l.Rate*maxDebt.Seconds()
@@ -64,6 +70,16 @@ func (b *bucket) at(now time.Time) time.Time {
 	}
 	b.latest = now
 	return now
+}
+
+// owes notes that the bucket is out of debt after wait. Who asks with an earlier time
+// than that of the charge is not told of a debt that there never was.
+func (b *bucket) owes(now time.Time, wait time.Duration) {
+	if wait <= 0 {
+		b.due.Store(0)
+		return
+	}
+	b.due.Store(int64(min(now.Sub(b.base), math.MaxInt64-wait) + wait))
 }
 
 // tokens returns the level at a time that came from at.
@@ -101,28 +117,28 @@ func (b *bucket) charge(now time.Time, n float64) charged {
 
 func (b *bucket) chargeLocked(now time.Time, n float64) charged {
 	now = b.at(now)
+	wait := b.take(now, units(n))
+	b.owes(now, wait)
 	if n <= 0 {
-		b.take(now, units(n))
 		return charged{}
 	}
-	wait := b.take(now, units(n))
 	if wait <= b.longest {
 		return charged{wait: wait, rate: b.rate}
 	}
 	tokens := b.tokens(now) // beyond the bound: what is too much is not charged
 	overrun := min(n, max(math.Ceil(-tokens-b.maxDebt), 0))
 	b.take(now, units(-overrun))
-	return charged{wait: seconds(-(tokens + overrun) / b.rate), overrun: overrun, rate: b.rate}
+	wait = seconds(-(tokens + overrun) / b.rate)
+	b.owes(now, wait)
+	return charged{wait: wait, overrun: overrun, rate: b.rate}
 }
 
 // debt returns how long until the bucket is out of debt.
 func (b *bucket) debt(now time.Time) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if !b.limited.Load() {
 		return 0
 	}
-	return seconds(-b.tokens(b.at(now)) / b.rate)
+	return max(time.Duration(b.due.Load())-now.Sub(b.base), 0)
 }
 
 // full reports whether forgetting the bucket would change nothing.

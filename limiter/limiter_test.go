@@ -303,3 +303,14 @@ func TestRecent(t *testing.T) {
 		}
 	}
 }
+
+// What comes slightly out of order is not told of a debt that there never was.
+func TestNoDebtBeforeACharge(t *testing.T) {
+	l := New(dimensions)
+	l.Configure(epoch, config(1e9, 1e9, 1e9))
+	a := l.Account(epoch, "s", "t", "c")
+	a.Reserve(at(time.Second), bytesIn, 900)
+	if d := a.Debt(at(900*time.Millisecond), bytesIn); d != 0 {
+		t.Errorf("a debt of %v", d)
+	}
+}

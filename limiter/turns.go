@@ -3,6 +3,7 @@ package limiter
 import (
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,9 +40,10 @@ type turns struct {
 
 // share is one tenant's part in a turns.
 type share struct {
-	owed   float64 // units due after those of a fair server
-	mark   float64 // clock reading at which the credit was zero
-	second int64   // in which it was last charged
+	owes   atomic.Bool // owed > 0; read without the lock, for each answer
+	owed   float64     // units due after those of a fair server
+	mark   float64     // clock reading at which the credit was zero
+	second int64       // in which it was last charged
 }
 
 // newShare returns a share with all the credit it may have.
@@ -60,6 +62,7 @@ func (t *turns) configure(now time.Time, l Limit, maxDebt time.Duration) {
 	if !t.limited.Load() {
 		for _, s := range t.backlog {
 			s.owed = 0
+			s.owes.Store(false)
 		}
 		t.backlog, t.owed = nil, 0
 	}
@@ -124,6 +127,7 @@ func (t *turns) serve(n float64) (each float64) {
 				return false
 			}
 			s.owed, s.mark = 0, t.clock+each
+			s.owes.Store(false)
 			return true
 		})
 		if step == 0 {
@@ -199,6 +203,7 @@ func (t *turns) chargeLocked(now time.Time, s *share, n float64) charged {
 func (t *turns) owe(s *share, n float64) {
 	if n > 0 && s.owed <= 0 {
 		t.backlog = append(t.backlog, s)
+		s.owes.Store(true)
 	}
 	s.owed += n
 	t.owed += n
@@ -238,6 +243,7 @@ func (t *turns) giveBack(now time.Time, s *share, n float64) {
 		n -= s.owed
 		t.owed -= s.owed
 		s.owed = 0
+		s.owes.Store(false)
 		t.backlog = slices.DeleteFunc(t.backlog, func(other *share) bool { return other == s })
 	}
 	s.mark = t.clock - credit - n
@@ -246,6 +252,9 @@ func (t *turns) giveBack(now time.Time, s *share, n float64) {
 // debt returns how long until s is out of debt: 0 for one that has credit,
 // whatever the others owe.
 func (t *turns) debt(now time.Time, s *share) time.Duration {
+	if !s.owes.Load() {
+		return 0
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.limited.Load() {

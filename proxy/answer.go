@@ -88,12 +88,16 @@ func (p *pending) settle(now time.Time, size float64) {
 }
 
 // answers is the other half of the life of a request: it reads the broker's
-// answers, which come in the order of the requests, and passes them on.
-func (c *conn) answers() {
+// answers, which come in the order of the requests, and passes them on. It returns true
+// when the next one has not come yet, and the loop will call it again.
+func (c *conn) answers() bool {
 	for {
 		err := c.oneAnswer()
 		if err == nil {
 			continue
+		}
+		if errors.Is(err, errParked) {
+			return true
 		}
 		var why *closing
 		var unsent *unwritten
@@ -108,7 +112,7 @@ func (c *conn) answers() {
 		}
 		c.up.release()
 		c.kill(why)
-		return
+		return false
 	}
 }
 
@@ -133,12 +137,12 @@ func (r *recentAnswers) size() float64 {
 
 // oneAnswer passes one answer on.
 func (c *conn) oneAnswer() error {
-	b, err := c.up.peek(8)
-	if err != nil {
+	if err := c.up.await(8); err != nil {
 		return err
 	}
+	b := c.up.buffered()
 	size, correlation := int(int32(binary.BigEndian.Uint32(b))), int32(binary.BigEndian.Uint32(b[4:]))
-	p, err := c.pairs.head()
+	p, err := c.pairs.head(c.up.block)
 	if err != nil {
 		return err
 	}
@@ -147,6 +151,11 @@ func (c *conn) oneAnswer() error {
 		return &closing{reason: reasonBrokerAnswer, text: "the broker answered request " + itoa(int(correlation)) + ", not " + itoa(int(p.correlation))}
 	case size < 4:
 		return &closing{reason: reasonBrokerAnswer, text: "the broker sent a frame of " + itoa(size) + " bytes"}
+	}
+	if 4+size <= wireBuffer { // else it streams
+		if err := c.up.await(4 + size); err != nil {
+			return err
+		}
 	}
 	now := c.up.at
 	p.durations.observe(p.api, now.Sub(p.sent).Seconds())
@@ -177,7 +186,7 @@ func (c *conn) oneAnswer() error {
 			return err
 		}
 	}
-	popped, err := c.pairs.pop(c.writeLocal)
+	popped, err := c.pairs.pop(c.answerFromAnswers)
 	if popped {
 		*p = pending{}
 		pendings.Put(p)
@@ -185,9 +194,13 @@ func (c *conn) oneAnswer() error {
 	return err
 }
 
-// writeLocal writes an answer made here. The caller owns the head of the pairs.
-func (c *conn) writeLocal(p *pending) error {
-	if n, err := c.toClient.Write(p.local); err != nil {
+func (c *conn) answerFromServe(p *pending) error   { return c.writeLocal(p, &c.in.half) }
+func (c *conn) answerFromAnswers(p *pending) error { return c.writeLocal(p, &c.up.half) }
+
+// writeLocal writes an answer made here, for one of the halves, which owns the head of
+// the pairs.
+func (c *conn) writeLocal(p *pending, h *half) error {
+	if n, err := c.toClient.write(p.local, h); err != nil {
 		return &unwritten{len(p.local) - n, err}
 	}
 	o := outcomeOK
@@ -310,6 +323,7 @@ func (c *conn) reserveAnswer(p *pending, size int) (release func(), err error) {
 	if err := c.up.flush(); err != nil {
 		return nil, err
 	}
+	c.up.block()
 	if release, err = m.reserve(c.ctx, p.counters.tenant, int64(n)); err != nil {
 		return nil, &closing{reason: reasonTooLarge, text: "the broker's answer: " + err.Error()}
 	}

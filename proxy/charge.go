@@ -202,10 +202,9 @@ func (c *conn) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return c.ctx.Err() == nil
 	}
-	if c.in.flush() != nil {
+	if c.ours() != nil {
 		return false
 	}
-	c.watch.ours()
 	defer c.theirs()
 	timer := time.NewTimer(d)
 	defer timer.Stop()

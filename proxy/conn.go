@@ -19,7 +19,7 @@ import (
 
 // conn is one client's connection and the one to a broker that belongs to it.
 //
-// Two goroutines work on it: serve reads the client and owns all fields without
+// Two halves work on it (half.go): serve reads the client and owns all fields without
 // a word on sharing; answers (answer.go) reads the broker. What both touch is
 // pairs, sessions, recent, and what is atomic. Serve alone writes to the broker. To
 // the client writes whoever owns the head of pairs (pairs.go), and nobody else.
@@ -53,7 +53,8 @@ type conn struct {
 	known     known  // the topics that it may read or write
 	software  string // client_software_name, once told
 
-	header   protocol.Header // of the request being served
+	header   protocol.Header // of the request being served, or read
+	begun    bool            // the next one has begun to come
 	query    query           // the same, if it is read whole
 	decoded  func()          // gives back the memory of what it was decoded to; nil if none is reserved
 	refusals int             // answers in a row in which all was refused: the penalty
@@ -76,18 +77,41 @@ func newConn(g *Gateway, p *port, client net.Conn) *conn {
 	return c
 }
 
+// start begins the life of a connection: on a loop, or, where there is none for it, in
+// a goroutine of its own.
+func (c *conn) start() {
+	c.in.run = c.serve
+	var l *loop
+	if c.in.raw != nil {
+		l = c.gw.loop()
+	}
+	if l == nil {
+		c.gw.running.Go(func() { c.serve() })
+		return
+	}
+	c.gw.running.Add(1)
+	if err := l.add(c.in.raw, &c.in.half); err != nil { // closed already, or out of memory for it
+		c.close()
+	}
+}
+
 // serve is the life of a connection: one request after another until one of the
-// three sides ends it.
-func (c *conn) serve() {
-	defer c.close()
+// three sides ends it. It returns true when the next request has not come yet, and the
+// loop will call it again.
+func (c *conn) serve() bool {
 	for {
 		err := c.next()
 		if err == nil {
 			err = c.request(&c.header)
 		}
+		if errors.Is(err, errParked) {
+			return true
+		}
 		if err != nil {
+			c.in.block()
 			c.end(c.broken(err))
-			return
+			c.close()
+			return false
 		}
 	}
 }
@@ -147,35 +171,40 @@ func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
 	return c.forward(q, p)
 }
 
-// next reads the header of the next request. Noise, oversize frames and silence
-// end here, before anything is allocated for them.
+// next reads the next request: its header, and all of it if it fits the read buffer.
+// Noise, oversize frames and silence end here, before anything is allocated for them.
 func (c *conn) next() error {
-	if c.in.holds(1) {
-		c.watch.whole()
-		if c.gw.draining.Load() {
-			return errDraining
+	if !c.begun {
+		if err := c.idle(); err != nil {
+			return err
 		}
-	} else if err := c.idle(); err != nil {
-		return err
+		c.begun = true
 	}
 	for {
 		b := c.in.buffered()
 		more, err := c.header.Parse(b, c.gw.settings.MaxFrame)
+		size := 4 + int(c.header.Size)
 		switch {
 		case err != nil:
 			return c.notKafka(err)
-		case more == 0 && c.header.Body > maxHeader:
+		case more > 0:
+			c.watch.frame(c.in.at)
+			err = c.in.await(max(more, len(b)+1))
+		case c.header.Body > maxHeader:
 			return c.notKafka(errLongHeader)
-		case more == 0:
-			if c.in.holds(4 + int(c.header.Size)) {
-				c.watch.whole()
-			} else {
-				c.watch.size(c.in.at, int64(c.header.Size))
-			}
+		case c.in.holds(size):
+			c.watch.whole()
+			c.begun = false
 			return nil
+		case size > wireBuffer:
+			c.watch.size(c.in.at, int64(c.header.Size))
+			c.begun = false
+			return nil
+		default:
+			c.watch.size(c.in.at, int64(c.header.Size))
+			err = c.in.await(size)
 		}
-		c.watch.frame(c.in.at)
-		if _, err := c.in.peek(max(more, len(b)+1)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -183,6 +212,13 @@ func (c *conn) next() error {
 
 // idle waits for the first byte of the next request.
 func (c *conn) idle() error {
+	if c.in.holds(1) {
+		c.watch.whole()
+		if c.gw.draining.Load() {
+			return errDraining
+		}
+		return nil
+	}
 	if err := c.in.flush(); err != nil {
 		return err
 	}
@@ -190,7 +226,7 @@ func (c *conn) idle() error {
 	if c.gw.draining.Load() {
 		return errDraining
 	}
-	_, err := c.in.peek(1)
+	err := c.in.await(1)
 	if err != nil && c.gw.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		return errDraining
 	}
@@ -320,13 +356,12 @@ func (c *conn) answer(p *pending, resp kmsg.Response) error {
 // push puts a request among those that wait for their answers.
 func (c *conn) push(p *pending) error {
 	if c.pairs.len() >= maxInFlight {
-		if err := c.in.flush(); err != nil {
+		if err := c.ours(); err != nil {
 			return err
 		}
-		c.watch.ours()
 		defer c.theirs()
 	}
-	return c.pairs.push(p, c.writeLocal)
+	return c.pairs.push(p, c.answerFromServe)
 }
 
 // connect dials the broker that the connection's port stands for, or any broker
@@ -339,7 +374,9 @@ func (c *conn) connect() error {
 	if at := c.port.at.Load(); at.slice == c.slice.Name() {
 		node = at.node
 	}
-	c.watch.ours()
+	if err := c.ours(); err != nil {
+		return err
+	}
 	defer c.theirs()
 	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
 	defer cancel()
@@ -351,7 +388,21 @@ func (c *conn) connect() error {
 	c.up, c.upTo = newWire(up, &c.toClient), c.slice
 	// Whoever writes to the broker is not to be stuck there when the connection ends.
 	context.AfterFunc(c.ctx, func() { _ = up.Close() })
-	c.gw.running.Go(c.answers)
+	c.up.run = c.answers
+	if c.in.loop == nil || c.up.raw == nil {
+		c.gw.running.Go(func() { c.answers() })
+		return nil
+	}
+	return c.in.loop.add(c.up.raw, &c.up.half)
+}
+
+// ours begins to wait for something other than the client.
+func (c *conn) ours() error {
+	if err := c.in.flush(); err != nil {
+		return err
+	}
+	c.in.block()
+	c.watch.ours()
 	return nil
 }
 
@@ -374,12 +425,14 @@ func (c *conn) kill(why *closing) {
 	c.cancel()
 	c.pairs.giveUp()
 	_ = c.client.SetDeadline(time.Unix(1, 0)) // wakes serve, which then closes
+	c.in.wake()
 }
 
 // drain ends the connection once it is between two requests.
 func (c *conn) drain() {
 	if phase := c.watch.phase.Load(); phase == phaseIdle || phase == phaseFirst {
 		_ = c.client.SetReadDeadline(time.Unix(1, 0))
+		c.in.wake()
 	}
 }
 
@@ -408,6 +461,13 @@ func (c *conn) end(err error) {
 // close ends both sides. It is called by serve alone, at its end.
 func (c *conn) close() {
 	c.closed.Do(func() {
+		if l := c.in.loop; l != nil {
+			defer c.gw.running.Done()
+			l.remove(&c.in.half)
+			if c.up != nil {
+				l.remove(&c.up.half)
+			}
+		}
 		c.cancel()
 		_ = c.client.Close()
 		if c.up != nil {

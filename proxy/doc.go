@@ -8,6 +8,8 @@
 // real cluster in proxy/slice.
 //
 // Each client connection has one connection to one broker of its own, so order,
-// fetch and share sessions, acks=0 and back-pressure need no machinery. Two
-// goroutines serve a connection: one reads requests, one reads answers.
+// fetch and share sessions, acks=0 and back-pressure need no machinery. Two halves
+// serve a connection: one reads requests, one reads answers. On Linux they run on an
+// event loop for each processor, and in a goroutine of their own for as long as
+// they must wait (half.go, loop_linux.go); on other transports always in one.
 package proxy

@@ -56,7 +56,9 @@ type Gateway struct {
 	draining atomic.Bool
 	quit     chan struct{} // closed when draining begins
 	started  atomic.Bool
-	running  sync.WaitGroup // every goroutine of the gateway
+	running  sync.WaitGroup          // every goroutine of the gateway, and every connection on a loop
+	loops    func() ([]*loop, error) // started with the first connection that can be on one
+	nextLoop atomic.Uint32
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -99,6 +101,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.clock.Store(time.Now().UnixNano())
+	g.loops = sync.OnceValues(func() ([]*loop, error) { return startLoops(g.ctx, &g.running) })
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if err := g.apply(p); err != nil {
@@ -156,7 +159,19 @@ func (g *Gateway) accept(p *port, client net.Conn) {
 		})
 		return
 	}
-	g.running.Go(c.serve)
+	c.start()
+}
+
+// loop is the one for a new connection; nil if there is none, and it has goroutines.
+func (g *Gateway) loop() *loop {
+	loops, err := g.loops()
+	if err != nil {
+		g.log.Error("no event loops: each connection has goroutines", zap.Error(err))
+	}
+	if len(loops) == 0 {
+		return nil
+	}
+	return loops[g.nextLoop.Add(1)%uint32(len(loops))]
 }
 
 func (g *Gateway) forget(c *conn) {

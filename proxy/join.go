@@ -66,6 +66,7 @@ const versionsTimeout = 5 * time.Second
 // answerApiVersions answers the one API that never goes to a broker: what its slice,
 // kmsg and the table all know.
 func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
+	c.in.block()
 	f, err := c.readFrame(h)
 	if err != nil {
 		return err

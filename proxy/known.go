@@ -34,6 +34,7 @@ func (c *conn) mayTopic(op protocol.Operation, name []byte, id [16]byte) bool {
 	topic, ok := c.slice.CachedTopicName(id)
 	if !ok {
 		_ = c.in.flush() // what was passed on does not wait for the name; an error comes again with the next write
+		c.in.block()
 		if topic, ok = c.asking.TopicName(id); !ok {
 			return false
 		}

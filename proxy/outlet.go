@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"errors"
 	"io"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,18 +18,61 @@ type outlet struct {
 	clock *atomic.Int64   // the gateway's: less exact than the time, and cheaper to read
 	watch *watch          // of the client who is not to blame for the time that writes take; nil for none
 
+	tryOnce func(fd uintptr) bool // kept, so that a write allocates nothing
+	b       []byte
+	n       int
+	err     error
+
 	since atomic.Int64 // what the clock said when the write began; 0: none is under way
 	size  atomic.Int64 // its bytes
 }
 
 // set says where to write.
-func (o *outlet) set(to io.Writer) { o.to, o.raw = to, rawConn(to) }
+func (o *outlet) set(to io.Writer) {
+	o.to, o.raw = to, rawConn(to)
+	o.tryOnce = o.writeOnce
+}
 
-func (o *outlet) Write(b []byte) (int, error) {
+// write writes b for a half: if the peer does not take it at once, the half blocks.
+func (o *outlet) write(b []byte, h *half) (n int, err error) {
 	began := o.begin(len(b))
-	n, err := o.to.Write(b)
+	if h.onLoop && o.raw != nil {
+		if n, err = o.try(b); err == nil && n < len(b) {
+			h.block()
+		}
+	}
+	if err == nil && n < len(b) {
+		var more int
+		more, err = o.to.Write(b[n:])
+		n += more
+	}
 	o.end(began)
 	return n, err
+}
+
+// try writes what the peer takes at once.
+func (o *outlet) try(b []byte) (int, error) {
+	o.b = b
+	err := o.raw.Write(o.tryOnce)
+	o.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case errors.Is(o.err, syscall.EAGAIN):
+		return 0, nil
+	case o.err != nil:
+		return 0, os.NewSyscallError("write", o.err)
+	}
+	return o.n, nil
+}
+
+func (o *outlet) writeOnce(fd uintptr) bool {
+	for {
+		o.n, o.err = send(int(fd), o.b)
+		if !errors.Is(o.err, syscall.EINTR) {
+			return true
+		}
+	}
 }
 
 // begin tells of a write of so many bytes, and end that it is over.

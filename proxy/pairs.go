@@ -69,14 +69,16 @@ func (p *pairs) push(e *pending, write func(*pending) error) error {
 	return nil
 }
 
-// head waits until the entry at the head is one that a broker answers.
-func (p *pairs) head() (*pending, error) {
+// head waits until the entry at the head is one that a broker answers. It calls block
+// before it waits.
+func (p *pairs) head(block func()) (*pending, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !p.closed && (len(p.q) == 0 || p.q[0].local != nil) {
 		if len(p.q) == 0 {
 			return nil, errors.New("the broker answered what was not asked")
 		}
+		block()
 		p.await()
 	}
 	if p.closed {

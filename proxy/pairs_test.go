@@ -29,7 +29,7 @@ func TestPairsKeepOrder(t *testing.T) {
 		var broker sync.WaitGroup
 		broker.Go(func() {
 			for want := range toBroker {
-				head, err := p.head()
+				head, err := p.head(func() {})
 				if err != nil || head != want {
 					t.Errorf("head: %v, %v", head, err)
 					return
@@ -87,7 +87,7 @@ func TestPairsWaitAndGiveUp(t *testing.T) {
 		t.Errorf("push: %v", err)
 	}
 	<-drained
-	if _, err := p.head(); !errors.Is(err, errPairsClosed) {
+	if _, err := p.head(func() {}); !errors.Is(err, errPairsClosed) {
 		t.Errorf("head: %v", err)
 	}
 	if left := p.close(); len(left) != maxInFlight {
@@ -103,7 +103,7 @@ func TestPairsWaitAndGiveUp(t *testing.T) {
 
 func TestPairsUnasked(t *testing.T) {
 	p := newPairs()
-	if _, err := p.head(); err == nil {
+	if _, err := p.head(func() {}); err == nil {
 		t.Error("an answer to nothing was taken")
 	}
 	broken := errors.New("broken")
@@ -146,7 +146,7 @@ func TestPairsWriteOnce(t *testing.T) {
 			}()
 			return nil
 		}
-		if _, err := p.head(); err != nil {
+		if _, err := p.head(func() {}); err != nil {
 			t.Fatal(err)
 		}
 		go func() {

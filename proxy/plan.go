@@ -30,9 +30,10 @@ func (c *conn) plan(q *query) error {
 	if !c.mustDecode(q.api) || q.header.Key == protocol.KeyFetch && c.lookAtFetch(q) {
 		return nil
 	}
-	if err := c.in.flush(); err != nil { // what follows may have to wait for a topic's name
+	if err := c.in.flush(); err != nil {
 		return err
 	}
+	c.in.block() // for a topic's name, perhaps
 	judged := q.api.Split != nil && !c.tenant.Everything()
 	if judged && c.tenant.Observe {
 		// Counted, then forgotten: another copy is judged, and what the broker gets
@@ -145,10 +146,9 @@ func (c *conn) readFrame(h *protocol.Header) (frame, error) {
 
 // reserve waits for n bytes of the memory for held frames, or for decoded ones.
 func (c *conn) reserve(m *memory, n int64) (func(), error) {
-	if err := c.in.flush(); err != nil {
+	if err := c.ours(); err != nil {
 		return nil, err
 	}
-	c.watch.ours()
 	defer c.theirs()
 	free, err := m.reserve(c.ctx, name(c.tenant), n)
 	if err != nil {

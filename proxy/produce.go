@@ -52,7 +52,8 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 		return c.producePart(h, api, f.bytes)
 	}
 	c.refusals = 0
-	charged, err := c.sendProduce(c.pending(&query{header: *h, api: api}), size)
+	c.query = query{header: *h, api: api}
+	charged, err := c.sendProduce(c.pending(&c.query), size)
 	if err != nil {
 		return err
 	}
@@ -293,6 +294,9 @@ func (c *conn) sendProduce(p *pending, size int) (charged int, err error) {
 // them were not passed on. What an unwritten error speaks of may be in part of requests
 // before it, which get nothing back.
 func (c *conn) sent(charged, left int, err error) error {
+	if err == nil && left == 0 {
+		return nil
+	}
 	var unsent *unwritten
 	if errors.As(err, &unsent) {
 		left += unsent.left

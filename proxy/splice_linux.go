@@ -81,6 +81,8 @@ func (b *wire) splice(n int) (left int, err error) {
 	if err := b.flush(); err != nil {
 		return n, err
 	}
+	b.block()
+	b.dry = false
 	b.shrink()
 	p, err := takePipe()
 	if err != nil {

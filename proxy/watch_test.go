@@ -102,7 +102,7 @@ func TestStalled(t *testing.T) {
 				t.Errorf("%q, want %q", got, side.reason)
 			}
 		}))
-		_, _ = side.to.Write(make([]byte, 2<<20))
+		_, _ = side.to.write(make([]byte, 2<<20), &half{})
 		at(time.Hour)
 		if got := reason(); got != "" {
 			t.Errorf("after the write: %q", got)
@@ -117,7 +117,7 @@ func TestStalled(t *testing.T) {
 			t.Error("blamed while the broker takes its time")
 		}
 	}))
-	_, _ = c.toBroker.Write([]byte{1})
+	_, _ = c.toBroker.write([]byte{1}, &half{})
 	if late(time.Minute + 3*time.Second) {
 		t.Error("blamed afterwards")
 	}

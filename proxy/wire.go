@@ -26,6 +26,7 @@ var wireBuffers = sync.Pool{New: func() any { b := make([]byte, wireBuffer); ret
 // next read: all that one read brought goes out in one write. Whoever waits for
 // anything else calls flush first.
 type wire struct {
+	half
 	conn net.Conn
 	raw  syscall.RawConn // nil where the transport has none; then reads hold a buffer
 	out  *outlet         // where what is passed on goes
@@ -37,14 +38,15 @@ type wire struct {
 
 	at time.Time // when the last read returned: one look at the clock for all that it brought
 
-	tryRead func(fd uintptr) bool // kept, so that a read allocates nothing
-	n       int
-	err     error
+	tryRead, tryOnce func(fd uintptr) bool // kept, so that a read allocates nothing
+	n                int
+	err              error
 }
 
 func newWire(conn net.Conn, out *outlet) *wire {
 	b := &wire{conn: conn, out: out, raw: rawConn(conn), at: time.Now()}
 	b.tryRead = b.readOnce
+	b.tryOnce = func(fd uintptr) bool { b.readOnce(fd); return true }
 	return b
 }
 
@@ -102,7 +104,7 @@ func (b *wire) flush() error {
 	}
 	p := b.buf[b.s:b.e]
 	b.s, b.e = 0, 0
-	n, err := b.out.Write(p)
+	n, err := b.out.write(p, &b.half)
 	b.rewind()
 	if err != nil {
 		return &unwritten{len(p) - n, err}
@@ -115,7 +117,7 @@ func (b *wire) write(p []byte) error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	if n, err := b.out.Write(p); err != nil {
+	if n, err := b.out.write(p, &b.half); err != nil {
 		return &unwritten{len(p) - n, err}
 	}
 	return nil
@@ -146,12 +148,47 @@ func (b *wire) peek(n int) ([]byte, error) {
 	return b.buf[b.r:b.w], nil
 }
 
+// await makes sure that the next n bytes are buffered. On a loop it does not wait for
+// them: errParked. Its errors are otherwise those of peek.
+func (b *wire) await(n int) error {
+	if n > wireBuffer {
+		return errBeyondBuffer
+	}
+	for b.w-b.r < n {
+		err := b.flush()
+		if err == nil {
+			err = b.poll()
+		}
+		if err != nil && b.w > b.r {
+			err = unexpected(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// poll reads once; on a loop only what is there: errParked if that is nothing.
+func (b *wire) poll() error {
+	if b.loop == nil {
+		return b.fill()
+	}
+	if b.dry || b.onLoop && b.reads >= maxReads {
+		b.rest()
+		return errParked
+	}
+	b.reads++
+	return b.read(b.tryOnce)
+}
+
 // fill reads at least one more byte, waiting for it without a pooled buffer. It
 // moves what is buffered.
 func (b *wire) fill() error {
 	if err := b.flush(); err != nil {
 		return err
 	}
+	b.block()
 	if b.raw == nil {
 		b.grow()
 		n, err := b.conn.Read(b.buf[b.w:])
@@ -162,9 +199,18 @@ func (b *wire) fill() error {
 		}
 		return err
 	}
+	return b.read(b.tryRead)
+}
+
+// read reads with one of the two ways to try.
+func (b *wire) read(try func(fd uintptr) bool) error {
 	b.n, b.err = 0, nil
-	if err := b.raw.Read(b.tryRead); err != nil {
+	if err := b.raw.Read(try); err != nil {
 		return err
+	}
+	if errors.Is(b.err, syscall.EAGAIN) {
+		b.dry = true
+		return nil
 	}
 	if b.err != nil {
 		return os.NewSyscallError("read", b.err)
@@ -173,6 +219,7 @@ func (b *wire) fill() error {
 	if b.n == 0 {
 		return io.EOF
 	}
+	b.dry = b.n < len(b.buf)-b.w && !b.hup.Load()
 	b.w += b.n
 	return nil
 }
@@ -182,12 +229,12 @@ func (b *wire) fill() error {
 func (b *wire) readOnce(fd uintptr) bool {
 	b.grow()
 	for {
-		b.n, b.err = syscall.Read(int(fd), b.buf[b.w:])
+		b.n, b.err = receive(int(fd), b.buf[b.w:])
 		switch {
 		case errors.Is(b.err, syscall.EINTR):
 		case errors.Is(b.err, syscall.EAGAIN):
-			b.err = nil
-			b.shrink()
+			b.n = 0
+			b.rest()
 			return false
 		default:
 			return true
@@ -206,6 +253,17 @@ func (b *wire) grow() {
 	if b.r > 0 {
 		b.w = copy(b.buf, b.buf[b.r:b.w])
 		b.r = 0
+	}
+}
+
+// smallRest is the most that is copied out of a pooled buffer so that it can be given
+// back while nothing comes.
+const smallRest = 512
+
+// rest gives the pooled buffer back unless much of a frame is in it.
+func (b *wire) rest() {
+	if b.w-b.r <= smallRest {
+		b.shrink()
 	}
 }
 
@@ -236,6 +294,8 @@ func (b *wire) readFull(dst []byte) error {
 	if err := b.flush(); err != nil {
 		return err
 	}
+	b.block()
+	b.dry = false
 	_, err := io.ReadFull(b.conn, dst[n:])
 	b.at = time.Now()
 	return unexpected(err)

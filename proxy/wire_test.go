@@ -69,11 +69,10 @@ func noise64(n int) []byte {
 
 // Every way to read gives the bytes in order, however they come.
 func TestWireReads(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	sizes := map[string]func() int{
-		"one byte": func() int { return 1 },
-		"random":   func() int { return rng.IntN(3000) },
-		"large":    func() int { return 200_000 },
+	sizes := map[string]func(*rand.Rand) int{
+		"one byte": func(*rand.Rand) int { return 1 },
+		"random":   func(rng *rand.Rand) int { return rng.IntN(3000) },
+		"large":    func(*rand.Rand) int { return 200_000 },
 	}
 	for name, next := range sizes {
 		for _, tcp := range []bool{true, false} {
@@ -83,7 +82,8 @@ func TestWireReads(t *testing.T) {
 			}
 			w, peer := wirePair(t, tcp)
 			go func() {
-				pieces(t, peer, want, next)
+				rng := rand.New(rand.NewPCG(1, 2))
+				pieces(t, peer, want, func() int { return next(rng) })
 				_ = peer.Close()
 			}()
 			var got []byte
