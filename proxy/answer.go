@@ -181,12 +181,7 @@ func (c *conn) oneAnswer() error {
 	}
 	p.counters.count(p.api, o)
 	c.watch.answered(now)
-	if c.pairs.handsOver() {
-		if err := c.up.flush(); err != nil {
-			return err
-		}
-	}
-	popped, err := c.pairs.pop(c.answerFromAnswers)
+	popped, err := c.pairs.pop(c.up.flush, c.answerFromAnswers)
 	if popped {
 		*p = pending{}
 		pendings.Put(p)

@@ -100,7 +100,10 @@ func (c *conn) start() {
 // loop will call it again.
 func (c *conn) serve() bool {
 	for {
-		err := c.next()
+		err := c.killed()
+		if err == nil {
+			err = c.next()
+		}
 		if err == nil {
 			err = c.request(&c.header)
 		}
@@ -426,6 +429,14 @@ func (c *conn) kill(why *closing) {
 	c.pairs.giveUp()
 	_ = c.client.SetDeadline(time.Unix(1, 0)) // wakes serve, which then closes
 	c.in.wake()
+}
+
+// killed is why another goroutine has ended the connection; nil if none has.
+func (c *conn) killed() error {
+	if why := c.ending.Load(); why != nil {
+		return why
+	}
+	return nil
 }
 
 // drain ends the connection once it is between two requests.

@@ -18,7 +18,7 @@ type outlet struct {
 	clock *atomic.Int64   // the gateway's: less exact than the time, and cheaper to read
 	watch *watch          // of the client who is not to blame for the time that writes take; nil for none
 
-	tryOnce func(fd uintptr) bool // kept, so that a write allocates nothing
+	tryOnce func(fd uintptr) // kept, so that a write allocates nothing
 	b       []byte
 	n       int
 	err     error
@@ -35,25 +35,22 @@ func (o *outlet) set(to io.Writer) {
 
 // write writes b for a half: if the peer does not take it at once, the half blocks.
 func (o *outlet) write(b []byte, h *half) (n int, err error) {
-	began := o.begin(len(b))
 	if h.onLoop && o.raw != nil {
-		if n, err = o.try(b); err == nil && n < len(b) {
-			h.block()
+		if n, err = o.try(b); err != nil || n == len(b) {
+			return n, err
 		}
+		h.block()
 	}
-	if err == nil && n < len(b) {
-		var more int
-		more, err = o.to.Write(b[n:])
-		n += more
-	}
+	began := o.begin(len(b) - n)
+	more, err := o.to.Write(b[n:])
 	o.end(began)
-	return n, err
+	return n + more, err
 }
 
 // try writes what the peer takes at once.
 func (o *outlet) try(b []byte) (int, error) {
 	o.b = b
-	err := o.raw.Write(o.tryOnce)
+	err := o.raw.Control(o.tryOnce)
 	o.b = nil
 	switch {
 	case err != nil:
@@ -66,11 +63,11 @@ func (o *outlet) try(b []byte) (int, error) {
 	return o.n, nil
 }
 
-func (o *outlet) writeOnce(fd uintptr) bool {
+func (o *outlet) writeOnce(fd uintptr) {
 	for {
 		o.n, o.err = send(int(fd), o.b)
 		if !errors.Is(o.err, syscall.EINTR) {
-			return true
+			return
 		}
 	}
 }

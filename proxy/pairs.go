@@ -87,19 +87,19 @@ func (p *pairs) head(block func()) (*pending, error) {
 	return p.q[0], nil
 }
 
-// handsOver reports whether somebody else may write to the client once the head is
-// popped: what its owner has to write must then be written before.
-func (p *pairs) handsOver() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.q) < 2 || p.q[1].local != nil
-}
-
 // pop takes the answered head away and writes the answers made here that follow it.
-// The caller may use the head again unless popped is false, which means that it was
-// closed meanwhile.
-func (p *pairs) pop(write func(*pending) error) (popped bool, err error) {
+// If somebody else may write to the client from then on, what its owner has passed on
+// is written first, by before. The caller may use the head again unless popped is
+// false, which means that it was closed meanwhile.
+func (p *pairs) pop(before func() error, write func(*pending) error) (popped bool, err error) {
 	p.mu.Lock()
+	if len(p.q) < 2 || p.q[1].local != nil {
+		p.mu.Unlock()
+		if err := before(); err != nil {
+			return false, err
+		}
+		p.mu.Lock()
+	}
 	popped = len(p.q) > 0
 	p.drop()
 	more := len(p.q) > 0 && p.q[0].local != nil

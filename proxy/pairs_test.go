@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+func nothingPassed() error { return nil }
+
 // Answers made here and a broker's come in the order of the requests, whoever is
 // slow.
 func TestPairsKeepOrder(t *testing.T) {
@@ -35,7 +37,7 @@ func TestPairsKeepOrder(t *testing.T) {
 					return
 				}
 				_ = write(head)
-				if _, err := p.pop(write); err != nil {
+				if _, err := p.pop(nothingPassed, write); err != nil {
 					t.Error(err)
 				}
 			}
@@ -96,7 +98,7 @@ func TestPairsWaitAndGiveUp(t *testing.T) {
 	if left := p.close(); len(left) != 0 {
 		t.Errorf("%d were left the second time", len(left))
 	}
-	if popped, err := p.pop(none); popped || err != nil || p.len() != 0 {
+	if popped, err := p.pop(nothingPassed, none); popped || err != nil || p.len() != 0 {
 		t.Errorf("pop after the end: %v", err)
 	}
 }
@@ -150,7 +152,7 @@ func TestPairsWriteOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			_, err := p.pop(write)
+			_, err := p.pop(nothingPassed, write)
 			popped <- err
 		}()
 		if err := <-popped; err != nil {

@@ -38,15 +38,16 @@ type wire struct {
 
 	at time.Time // when the last read returned: one look at the clock for all that it brought
 
-	tryRead, tryOnce func(fd uintptr) bool // kept, so that a read allocates nothing
-	n                int
-	err              error
+	tryRead func(fd uintptr) bool // kept, so that a read allocates nothing
+	tryOnce func(fd uintptr)
+	n       int
+	err     error
 }
 
 func newWire(conn net.Conn, out *outlet) *wire {
 	b := &wire{conn: conn, out: out, raw: rawConn(conn), at: time.Now()}
 	b.tryRead = b.readOnce
-	b.tryOnce = func(fd uintptr) bool { b.readOnce(fd); return true }
+	b.tryOnce = func(fd uintptr) { b.readOnce(fd) }
 	return b
 }
 
@@ -179,7 +180,12 @@ func (b *wire) poll() error {
 		return errParked
 	}
 	b.reads++
-	return b.read(b.tryOnce)
+	b.n, b.err = 0, nil
+	// Not Read, which would tell the runtime that somebody may wait for the socket.
+	if err := b.raw.Control(b.tryOnce); err != nil {
+		return err
+	}
+	return b.took()
 }
 
 // fill reads at least one more byte, waiting for it without a pooled buffer. It
@@ -199,15 +205,15 @@ func (b *wire) fill() error {
 		}
 		return err
 	}
-	return b.read(b.tryRead)
-}
-
-// read reads with one of the two ways to try.
-func (b *wire) read(try func(fd uintptr) bool) error {
 	b.n, b.err = 0, nil
-	if err := b.raw.Read(try); err != nil {
+	if err := b.raw.Read(b.tryRead); err != nil {
 		return err
 	}
+	return b.took()
+}
+
+// took takes in what readOnce has read.
+func (b *wire) took() error {
 	if errors.Is(b.err, syscall.EAGAIN) {
 		b.dry = true
 		return nil
