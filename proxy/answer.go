@@ -277,6 +277,10 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 		p.api.Virtualize(p.req, resp, p.nodes)
 	}
 	if p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe {
+		if err := c.up.flush(); err != nil {
+			return nil, err
+		}
+		c.up.block() // for a topic's name, perhaps
 		p.answering.begin(p.api.Key)
 		p.api.Filter(resp, p.answering)
 	}

@@ -122,6 +122,7 @@ func (l *loop) serve() {
 			clear(l.queue)
 			l.queue, l.again, l.at = l.again, l.queue[:0], 0
 			if l.raw.Read(l.look) != nil {
+				l.end()
 				return
 			}
 		}
@@ -129,6 +130,15 @@ func (l *loop) serve() {
 			return // it was handed over
 		}
 	}
+}
+
+// end gives each half that was to run again a goroutine: nobody else would run it, and
+// its connection would never end.
+func (l *loop) end() {
+	for _, h := range l.queue {
+		l.running.Go(func() { h.turn(false) })
+	}
+	l.queue = nil
 }
 
 // woken is the half that an event makes run, nil if it runs already.

@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/protocol"
 )
 
 // loopRig is one loop, alone, so that all of its halves share a goroutine.
@@ -206,4 +210,73 @@ func TestLoopForgets(t *testing.T) {
 	if len(l.halves) != 1 {
 		t.Errorf("%d places", len(l.halves))
 	}
+}
+
+// The end of the loop loses nobody: who was to run again goes on without it.
+func TestLoopEndsWithoutLosingAnybody(t *testing.T) {
+	for range 20 {
+		var running sync.WaitGroup
+		l, err := newLoop(&running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		running.Go(func() {
+			defer close(ended)
+			l.serve()
+		})
+		greedy := newReader(t, l, nil)
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for b := make([]byte, 1<<20); ; {
+				if _, err := greedy.peer.Write(b); err != nil {
+					return
+				}
+			}
+		})
+		eventually(t, 5*time.Second, "it has much to read", func() bool { return greedy.got.Load() > 4<<20 })
+		_ = l.file.Close()
+		<-ended
+		_ = greedy.peer.Close()
+		flood.Wait()
+		eventually(t, 5*time.Second, "it can be run to its end", func() bool {
+			greedy.wake()
+			return greedy.state.Load() == halfEnded
+		})
+		running.Wait()
+	}
+}
+
+// A filter may ask the slice for the name of a topic: nobody else waits for it.
+func TestFilterKeepsNobodyWaiting(t *testing.T) {
+	l := loopRig(t)
+	gate, filtering := make(chan struct{}), make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	c := connAmong(t, 1)
+	answer := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+	answer.Version = 1
+	p := &pending{standing: c.standing, version: 1, sentVersion: 1, api: &protocol.API{
+		Key: answer.Key(),
+		Filter: func(kmsg.Response, protocol.Judge) {
+			close(filtering)
+			<-gate
+		},
+	}}
+	asks := newReader(t, l, func(r *reader) {
+		c.up = r.wire
+		if _, err := c.rewrite(p, protocol.AppendResponse(nil, 0, answer), 0); err != nil {
+			t.Error(err)
+		}
+	})
+	quick := newReader(t, l, nil)
+	for _, r := range []*reader{asks, quick} {
+		if _, err := r.peer.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-filtering
+	quick.has(t, 1)
+	open()
+	asks.has(t, 1)
 }
