@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,5 +140,35 @@ func TestHeldFramesWaitForMemory(t *testing.T) {
 		if got := produced(resp); got["payments.a"] != 0 || got["payments.b"] != 0 || len(got) != 2 {
 			t.Errorf("number %d: %v", i, got)
 		}
+	}
+}
+
+// What is given back to the budget is not kept by the connection that had it.
+func TestIdleConnectionKeepsNoFrame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "", ruledTenant, fakeCluster(t, "payments.a"))
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.ReplicaID, fetch.SessionEpoch = 12, -1, -1
+	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "payments.a", Partitions: make([]kmsg.FetchRequestTopicPartition, 5000)}}
+	for i := range fetch.Topics[0].Partitions {
+		fetch.Topics[0].Partitions[i].Partition = int32(i)
+	}
+	for name, req := range map[string]kmsg.Request{
+		"a Fetch":     fetch,
+		"a Metadata":  metadataReq(9, "payments.a", "other"),
+		"one refused": metadataReq(9, slices.Repeat([]string{strings.Repeat("x", 1000)}, 100)...),
+		"a Produce":   produceReq(9, 1, 100, "payments.a"),
+	} {
+		eventually(t, 5*time.Second, "the one before is gone", func() bool { return len(r.connections()) == 0 })
+		client := r.raw("payments.app", "")
+		client.ask(req)
+		c := r.connections()[0]
+		eventually(t, 5*time.Second, "the connection is idle", func() bool {
+			return c.in.loop == nil || c.in.state.Load() == halfParked
+		})
+		if q := &c.query; q.frame.bytes != nil || q.req != nil || q.refused != nil || c.walk.TopicName != nil {
+			t.Errorf("it keeps %s", name)
+		}
+		_ = client.Close()
 	}
 }

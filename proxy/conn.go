@@ -151,7 +151,7 @@ func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
 	if q.frame, err = c.readFrame(h); err != nil {
 		return err
 	}
-	defer q.frame.release()
+	defer q.done()
 	c.watch.whole()
 	if err := c.plan(q); err != nil { // opaque, patched, decoded, or answered here
 		return err

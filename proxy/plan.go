@@ -24,6 +24,13 @@ type query struct {
 	hold    time.Duration // how long a refusal is held before it is answered
 }
 
+// done lets go of the frame and of all that was made of it: an idle connection must
+// not keep in memory what is not reserved any more.
+func (q *query) done() {
+	q.frame.release()
+	*q = query{}
+}
+
 // plan decides what the broker gets: the bytes as they came, a message with
 // something taken out or replaced, or nothing at all.
 func (c *conn) plan(q *query) error {

@@ -52,6 +52,7 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 		return c.producePart(h, api, f.bytes)
 	}
 	c.refusals = 0
+	w.TopicName = nil // it keeps the read buffer, which others use next
 	c.query = query{header: *h, api: api}
 	charged, err := c.sendProduce(c.pending(&c.query), size)
 	if err != nil {
