@@ -85,14 +85,14 @@ func (c *conn) start() {
 	if c.in.raw != nil {
 		l = c.gw.loop()
 	}
-	if l == nil {
-		c.gw.running.Go(func() { c.serve() })
-		return
+	if l != nil {
+		c.gw.running.Add(1) // until close
+		if l.add(c.in.raw, &c.in.half) == nil {
+			return
+		}
+		c.gw.running.Done() // no memory for it, or the gateway stops
 	}
-	c.gw.running.Add(1)
-	if err := l.add(c.in.raw, &c.in.half); err != nil { // closed already, or out of memory for it
-		c.close()
-	}
+	c.gw.running.Go(func() { c.serve() })
 }
 
 // serve is the life of a connection: one request after another until one of the
@@ -392,11 +392,10 @@ func (c *conn) connect() error {
 	// Whoever writes to the broker is not to be stuck there when the connection ends.
 	context.AfterFunc(c.ctx, func() { _ = up.Close() })
 	c.up.run = c.answers
-	if c.in.loop == nil || c.up.raw == nil {
+	if c.in.loop == nil || c.up.raw == nil || c.in.loop.add(c.up.raw, &c.up.half) != nil {
 		c.gw.running.Go(func() { c.answers() })
-		return nil
 	}
-	return c.in.loop.add(c.up.raw, &c.up.half)
+	return nil
 }
 
 // ours begins to wait for something other than the client.

@@ -34,8 +34,8 @@ type half struct {
 const maxReads = 4
 
 const (
-	halfParked int32 = iota
-	halfRunning
+	halfRunning int32 = iota // also before a loop has it, and for life without one
+	halfParked
 	halfWoken // it runs, and there may be more to read than it knows
 	halfEnded
 )
@@ -94,7 +94,7 @@ func (h *half) block() {
 
 // wake has a parked half run for another reason than its socket.
 func (h *half) wake() {
-	if h.loop != nil && h.begin() {
+	if h.begin() {
 		h.loop.running.Go(func() { h.turn(false) })
 	}
 }

@@ -72,8 +72,10 @@ func newLoop(running *sync.WaitGroup) (*loop, error) {
 	return l, nil
 }
 
-// add has the loop run h whenever the socket becomes readable.
+// add has the loop run h whenever the socket becomes readable. After an error h is as
+// before, and may have a goroutine instead.
 func (l *loop) add(raw syscall.RawConn, h *half) error {
+	h.loop = l // before anybody can find it: events of who had its id before may still come
 	l.mu.Lock()
 	if n := len(l.free); n > 0 {
 		h.id, l.free = l.free[n-1], l.free[:n-1]
@@ -83,7 +85,6 @@ func (l *loop) add(raw syscall.RawConn, h *half) error {
 		l.halves = append(l.halves, h)
 	}
 	l.mu.Unlock()
-	h.loop = l
 	var failed error
 	err := l.raw.Control(func(epoll uintptr) {
 		err := raw.Control(func(fd uintptr) {
@@ -93,7 +94,16 @@ func (l *loop) add(raw syscall.RawConn, h *half) error {
 		})
 		failed = errors.Join(failed, err)
 	})
-	return errors.Join(err, failed)
+	if err = errors.Join(err, failed); err != nil {
+		l.remove(h)
+		h.loop = nil
+		return err
+	}
+	if !h.state.CompareAndSwap(halfRunning, halfParked) { // woken meanwhile
+		h.state.Store(halfRunning)
+		l.running.Go(func() { h.turn(false) })
+	}
+	return nil
 }
 
 // remove forgets a half. Its socket leaves the loop when it is closed.

@@ -280,3 +280,54 @@ func TestFilterKeepsNobodyWaiting(t *testing.T) {
 	open()
 	asks.has(t, 1)
 }
+
+// Who is woken before its loop has it runs once the loop does, and who is found there
+// too early, by an event for another, does not run at all.
+func TestLoopTakesWhoWasWoken(t *testing.T) {
+	l := loopRig(t)
+	w, _ := wirePair(t, true)
+	runs := make(chan bool, 10)
+	w.run = func() bool {
+		runs <- w.onLoop
+		w.dry = true
+		return true
+	}
+	w.wake()
+	if w.begin() {
+		t.Fatal("it is run before it has a loop")
+	}
+	if err := l.add(w.raw, &w.half); err != nil {
+		t.Fatal(err)
+	}
+	if <-runs {
+		t.Error("on the loop's goroutine")
+	}
+	eventually(t, time.Second, "it is parked", func() bool { return w.state.Load() == halfParked })
+}
+
+// Where the kernel has no room for one more, the half is as if there were no loop.
+func TestLoopThatCannotTakeMore(t *testing.T) {
+	l := loopRig(t)
+	w, _ := wirePair(t, true)
+	_ = w.conn.Close()
+	if err := l.add(w.raw, &w.half); err == nil || w.loop != nil || len(l.free) != 1 {
+		t.Errorf("%v, loop %p, %d free", err, w.loop, len(l.free))
+	}
+	w.wake()
+}
+
+// A connection that is ended while it begins does end.
+func TestKilledAtTheBeginning(t *testing.T) {
+	r := newRig(t, "", openTenant, fakeCluster(t, "payments.a"))
+	for range 100 {
+		client, err := net.Dial("tcp", r.bootstrap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.connections() {
+			c.kill(errDraining)
+		}
+		_ = client.Close()
+	}
+	eventually(t, 5*time.Second, "all have ended", func() bool { return len(r.connections()) == 0 })
+}
