@@ -85,8 +85,8 @@ func (b *wire) splice(n int) (left int, err error) {
 	b.dry = false
 	b.shrink()
 	p, err := takePipe()
-	if err != nil {
-		return n, err
+	if err != nil { // out of descriptors
+		return b.copyOn(n)
 	}
 	defer p.give()
 	for n > 0 {

@@ -366,20 +366,29 @@ func (b *wire) more(dst []byte, max int) ([]byte, error) {
 // relay passes the next n bytes on as they come. It returns how many it has not
 // passed on; of those that it has, an [unwritten] error says how many did not go out.
 func (b *wire) relay(n int) (left int, err error) {
+	if have := min(n, b.w-b.r); have > 0 {
+		if err := b.pass(have); err != nil {
+			return n, err
+		}
+		n -= have
+	}
+	if b.splices(n) {
+		return b.splice(n)
+	}
+	return b.copyOn(n)
+}
+
+// copyOn is relay through the read buffer, in which nothing is left.
+func (b *wire) copyOn(n int) (left int, err error) {
 	for n > 0 {
-		if have := min(n, b.w-b.r); have > 0 {
-			if err := b.pass(have); err != nil {
-				return n, err
-			}
-			n -= have
-			continue
-		}
-		if b.splices(n) {
-			return b.splice(n)
-		}
 		if err := b.fill(); err != nil {
 			return n, unexpected(err)
 		}
+		have := min(n, b.w-b.r)
+		if err := b.pass(have); err != nil {
+			return n, err
+		}
+		n -= have
 	}
 	return 0, nil
 }
