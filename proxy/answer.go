@@ -110,6 +110,7 @@ func (c *conn) answers() bool {
 		default:
 			why = &closing{reason: reasonBrokerClosed, quiet: c.pairs.len() == 0, text: "the broker's connection ended: " + err.Error()}
 		}
+		_ = c.up.flush() // what was answered before is not lost
 		c.up.release()
 		c.kill(why)
 		return false

@@ -55,6 +55,8 @@ type conn struct {
 
 	header   protocol.Header // of the request being served, or read
 	begun    bool            // the next one has begun to come
+	passing  int             // bytes of a Produce that are still to be passed on
+	charged  int             // for the whole of it
 	query    query           // the same, if it is read whole
 	decoded  func()          // gives back the memory of what it was decoded to; nil if none is reserved
 	refusals int             // answers in a row in which all was refused: the penalty
@@ -101,6 +103,9 @@ func (c *conn) start() {
 func (c *conn) serve() bool {
 	for {
 		err := c.killed()
+		if err == nil && c.passing > 0 {
+			err = c.pass()
+		}
 		if err == nil {
 			err = c.next()
 		}
@@ -190,6 +195,8 @@ func (c *conn) next() error {
 		switch {
 		case err != nil:
 			return c.notKafka(err)
+		case more > 0 && c.gw.draining.Load() && !c.named:
+			return errDraining // half a first header, which is nobody's yet
 		case more > 0:
 			c.watch.frame(c.in.at)
 			err = c.in.await(max(more, len(b)+1))

@@ -58,8 +58,16 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 	if err != nil {
 		return err
 	}
-	left, err := c.in.relay(size)
-	return c.sent(charged, left, err)
+	c.passing, c.charged = size, charged
+	return c.pass()
+}
+
+// pass passes on what the Produce being served still lacks, as it comes.
+func (c *conn) pass() (err error) {
+	if c.passing, err = c.in.pour(c.passing); errors.Is(err, errParked) {
+		return err
+	}
+	return c.sent(c.charged, c.passing, err)
 }
 
 // walkTo walks on from pos in the read buffer, which holds the frame from its

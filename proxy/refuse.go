@@ -194,6 +194,7 @@ func (c *conn) advertised() (string, int32) {
 func (c *conn) admit(tenant *policy.Tenant) error {
 	c.join(tenant)
 	if tenant == nil {
+		c.in.block() // the log may be slow
 		c.gw.tell(c, &closing{reason: reasonUnmatched, text: "client ID " + quote(c.clientID) + " belongs to no tenant"})
 		return nil
 	}

@@ -365,30 +365,38 @@ func (b *wire) more(dst []byte, max int) ([]byte, error) {
 
 // relay passes the next n bytes on as they come. It returns how many it has not
 // passed on; of those that it has, an [unwritten] error says how many did not go out.
-func (b *wire) relay(n int) (left int, err error) {
-	if have := min(n, b.w-b.r); have > 0 {
-		if err := b.pass(have); err != nil {
-			return n, err
-		}
-		n -= have
+func (b *wire) relay(n int) (left int, err error) { return b.carry(n, b.fill, true) }
+
+// copyOn is relay that does not splice.
+func (b *wire) copyOn(n int) (left int, err error) { return b.carry(n, b.fill, false) }
+
+// pour is relay that on a loop does not wait: errParked, and it is to be called again
+// for what is left.
+func (b *wire) pour(n int) (left int, err error) { return b.carry(n, b.pollOut, true) }
+
+// pollOut is poll once what is passed on is written.
+func (b *wire) pollOut() error {
+	if err := b.flush(); err != nil {
+		return err
 	}
-	if b.splices(n) {
-		return b.splice(n)
-	}
-	return b.copyOn(n)
+	return b.poll()
 }
 
-// copyOn is relay through the read buffer, in which nothing is left.
-func (b *wire) copyOn(n int) (left int, err error) {
+func (b *wire) carry(n int, more func() error, mayBeSpliced bool) (left int, err error) {
 	for n > 0 {
-		if err := b.fill(); err != nil {
+		if have := min(n, b.w-b.r); have > 0 {
+			if err := b.pass(have); err != nil {
+				return n, err
+			}
+			n -= have
+			continue
+		}
+		if mayBeSpliced && b.splices(n) {
+			return b.splice(n)
+		}
+		if err := more(); err != nil {
 			return n, unexpected(err)
 		}
-		have := min(n, b.w-b.r)
-		if err := b.pass(have); err != nil {
-			return n, err
-		}
-		n -= have
 	}
 	return 0, nil
 }
