@@ -21,13 +21,16 @@ type FetchLook struct {
 	c        cursor
 	version  int16
 	flexible bool
-	topics   int // not read yet, of the list that is read
-	follower bool
+	topics   int  // not read yet, of the list that is read
+	inner    bool // it says what only brokers say
 	ended    bool
 }
 
-// Tags of a Fetch request's body.
-const tagReplicaState = 1 // v15+ (KIP-903)
+// How many tags have a meaning in some version of a Fetch request.
+const (
+	fetchKnownTags          = 2 // cluster id, and replica state (v15+, KIP-903)
+	fetchPartitionKnownTags = 2 // replica directory id (v17+, KIP-853), and high watermark (v18+)
+)
 
 // Reset begins the look at a body of that version.
 func (l *FetchLook) Reset(version int16, body []byte) {
@@ -38,7 +41,7 @@ func (l *FetchLook) Reset(version int16, body []byte) {
 		return
 	}
 	if version <= 14 {
-		l.follower = c.int32() >= 0
+		l.inner = c.int32() >= 0
 	}
 	c.take(4 + 4) // max_wait_ms, min_bytes
 	l.MaxBytes = max(c.int32(), 0)
@@ -74,7 +77,7 @@ func (l *FetchLook) Next() bool {
 	} else {
 		l.partitions()
 	}
-	l.skipTags()
+	l.skipTags(0)
 	return !c.stopped()
 }
 
@@ -98,7 +101,7 @@ func (l *FetchLook) partitions() {
 	}
 	for ; n > 0 && !c.stopped(); n-- {
 		c.take(size)
-		l.skipTags()
+		l.skipTags(fetchPartitionKnownTags)
 	}
 }
 
@@ -111,23 +114,20 @@ func (l *FetchLook) end() {
 	if l.version >= 11 {
 		l.c.string(l.flexible) // rack
 	}
+	l.skipTags(fetchKnownTags)
+}
+
+// skipTags passes over a section of tags. Those with keys below known mean something,
+// and only to brokers: no consumer sends them.
+func (l *FetchLook) skipTags(known uint32) {
 	if !l.flexible {
 		return
 	}
 	for tags := l.c.uvarint(); tags > 0 && !l.c.stopped(); tags-- {
-		if l.c.uvarint() == tagReplicaState && l.version >= 15 {
-			l.follower = true // or says that it is none: decoding will tell
+		if l.c.uvarint() < known {
+			l.inner = true
 		}
 		l.c.take(int(l.c.uvarint()))
-	}
-}
-
-func (l *FetchLook) skipTags() {
-	if l.flexible {
-		for tags := l.c.uvarint(); tags > 0 && !l.c.stopped(); tags-- {
-			l.c.uvarint()
-			l.c.take(int(l.c.uvarint()))
-		}
 	}
 }
 
@@ -135,5 +135,5 @@ func (l *FetchLook) skipTags() {
 // read and is what consumers send. If not it must be decoded, which says what is
 // wrong with it, or who claims to be a follower ([IsFollowerFetch]).
 func (l *FetchLook) Plain() bool {
-	return l.ended && !l.c.stopped() && l.c.at == len(l.c.b) && !l.follower
+	return l.ended && !l.c.stopped() && l.c.at == len(l.c.b) && !l.inner
 }
