@@ -42,7 +42,8 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 	produced.Topics = []kmsg.ProduceResponseTopic{{Topic: "payments.a", Partitions: []kmsg.ProduceResponseTopicPartition{kmsg.NewProduceResponseTopicPartition()}}}
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, fetch.MaxBytes, fetch.ReplicaID = 12, 50<<20, -1
-	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "payments.a", Partitions: make([]kmsg.FetchRequestTopicPartition, 3)}}
+	part := kmsg.NewFetchRequestTopicPartition()
+	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "payments.a", Partitions: []kmsg.FetchRequestTopicPartition{part, part, part}}}
 	fetched := func(size int) *kmsg.FetchResponse {
 		resp := kmsg.NewPtrFetchResponse()
 		resp.Version = 12
