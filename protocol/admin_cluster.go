@@ -155,6 +155,18 @@ func deniedUpdateFeatures(_ *kmsg.UpdateFeaturesRequest, code int16) *kmsg.Updat
 	return resp
 }
 
+// splitUpdateFeatures refuses everything without ALTER on the cluster, and for several
+// slices at once.
+func splitUpdateFeatures(req *kmsg.UpdateFeaturesRequest, j Judge) (*kmsg.UpdateFeaturesResponse, bool) {
+	code := codeOf(j, OpAlter, Cluster, ClusterName)
+	if code == codeNone {
+		return nil, true
+	}
+	resp := deniedUpdateFeatures(req, code)
+	resp.ErrorMessage = messageOf(j, code)
+	return resp, false
+}
+
 // virtualizeUpdateFeatures: the texts name the node that cannot do a version.
 func virtualizeUpdateFeatures(_ *kmsg.UpdateFeaturesRequest, resp *kmsg.UpdateFeaturesResponse, n Nodes) {
 	showNodeText(&resp.ErrorMessage, n)

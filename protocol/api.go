@@ -38,6 +38,10 @@ type API struct {
 	// Decode: the request must be decoded even when no rule and no node id asks
 	// for it, since the response cannot be rewritten without it.
 	Decode bool
+	// Route and Away are for tenants whose topics live in several slices: by what the
+	// slice is found that answers, and what another one answers.
+	Route Route
+	Away  Away
 
 	// Split takes out of req what j denies or does not know, and answers that
 	// part itself: refused holds an element for each element taken out, with
@@ -64,6 +68,15 @@ type API struct {
 	// Virtualize to replace, and may pass as it came; its throttle_time_ms is then
 	// raised to ms at least. Nil: nobody knows without decoding it.
 	Plain func(frame []byte, version int16, ms int32) bool
+
+	// Divide makes of a request to a virtual cluster what each slice is asked: one part
+	// at least, the home's or the group's home's first. A part's request may be req itself
+	// if it is the only one; else req stays as it is, and shares with the parts what none
+	// of them shares with another. Nil: the broker to which the client sent it answers
+	// alone, after a [Guard].
+	Divide func(req kmsg.Request, v VirtualCluster) []Part
+
+	join func(req kmsg.Request, answers []Answer, v VirtualCluster) kmsg.Response
 }
 
 // Judge says what a tenant may do under one snapshot of the policy, and resolves
@@ -90,6 +103,16 @@ type row[Q kmsg.Request, R kmsg.Response] struct {
 	filter     func(R, Judge)
 	realize    func(Q, Nodes) bool
 	virtualize func(Q, R, Nodes)
+	divide     func(Q, VirtualCluster) []Part
+	// join puts the answers to the parts together. Nil: the first takes in the others as
+	// merge does.
+	join func(Q, []slotAnswer[R], VirtualCluster) R
+}
+
+// slotAnswer is an [Answer] of a known type.
+type slotAnswer[R kmsg.Response] struct {
+	slot int
+	resp R
 }
 
 // define completes an API with the functions of its row.
@@ -123,6 +146,10 @@ func define[Q kmsg.Request, R kmsg.Response](a API, r row[Q, R]) *API {
 			}
 			r.virtualize(q, resp.(R), n)
 		}
+	}
+	if r.divide != nil {
+		a.Divide = func(req kmsg.Request, v VirtualCluster) []Part { return r.divide(req.(Q), v) }
+		a.join = joined(r)
 	}
 	return &a
 }

@@ -61,6 +61,23 @@ func (v Versions) Intersect(o Versions) Versions {
 	return r
 }
 
+// Span is what several slices can do as one virtual cluster: what all of them can, and
+// of each feature the lowest level. Its epoch is the sum of theirs, so that it rises
+// whenever one of them does, and is the same whoever adds it up; a slice that told none
+// counts nothing. of has one at least, and none of its elements changes.
+func Span(of []*Versions) *Versions {
+	all := *of[0]
+	sum := int64(0)
+	for i, v := range of {
+		if i > 0 {
+			all = all.Intersect(*v)
+		}
+		sum += max(v.Epoch, 0)
+	}
+	all.Epoch = sum
+	return &all
+}
+
 // intersect keeps the keys that both have with a range in common.
 func intersect[K comparable](a, b map[K]Range) map[K]Range {
 	r := make(map[K]Range)

@@ -17,18 +17,42 @@ const (
 func splitProduce(req *kmsg.ProduceRequest, j Judge) (*kmsg.ProduceResponse, bool) {
 	byID := req.Version >= produceByID
 	code := func(t *kmsg.ProduceRequestTopic) int16 { return topicCode(j, OpWrite, byID, t.Topic, t.TopicID) }
-	whole := req.TransactionID != nil && !j.Allowed(OpWrite, TransactionalID, *req.TransactionID)
-	if whole {
-		code = always[kmsg.ProduceRequestTopic](codeTransactionalIDAuthorization)
+	whole := codeNone
+	if req.TransactionID != nil {
+		code = withinTransaction(code)
+		whole = codeOf(j, OpWrite, TransactionalID, *req.TransactionID)
 	}
-	rest, refused := refuse(req.Topics, code, refusedProduce)
-	if refused == nil && !whole {
+	if whole != codeNone {
+		code = always[kmsg.ProduceRequestTopic](whole)
+	}
+	rest, refused := refuse(req.Topics, code, func(t *kmsg.ProduceRequestTopic, code int16) kmsg.ProduceResponseTopic {
+		a := refusedProduce(t, code)
+		if code == codePolicyViolation {
+			for i := range a.Partitions {
+				a.Partitions[i].ErrorMessage = messageOf(j, code)
+			}
+		}
+		return a
+	})
+	if refused == nil && whole == codeNone {
 		return nil, true
 	}
 	req.Topics = rest
 	resp := kmsg.NewPtrProduceResponse()
 	resp.Topics = refused
 	return resp, len(rest) > 0
+}
+
+// withinTransaction is code for a transaction: that a topic lives in another slice
+// than the transaction is nothing to be tried again (KIP-890 adds partitions implicitly).
+func withinTransaction[Q any](code func(*Q) int16) func(*Q) int16 {
+	return func(q *Q) int16 {
+		c := code(q)
+		if c == codeNotLeaderOrFollower {
+			c = codePolicyViolation
+		}
+		return c
+	}
 }
 
 func refusedProduce(t *kmsg.ProduceRequestTopic, code int16) kmsg.ProduceResponseTopic {

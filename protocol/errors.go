@@ -6,6 +6,7 @@ const (
 	codeUnknownTopicOrPartition      int16 = 3
 	codeLeaderNotAvailable           int16 = 5
 	codeNotLeaderOrFollower          int16 = 6
+	codeNotCoordinator               int16 = 16
 	codeInvalidTopic                 int16 = 17
 	codeTopicAuthorizationFailed     int16 = 29
 	codeGroupAuthorizationFailed     int16 = 30
@@ -19,5 +20,6 @@ const (
 	codeFencedLeaderEpoch            int16 = 74
 	codeThrottlingQuotaExceeded      int16 = 89
 	codeUnknownTopicID               int16 = 100
+	codeTransactionAbortable         int16 = 120
 	codeShareSessionNotFound         int16 = 122
 )

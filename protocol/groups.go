@@ -311,12 +311,11 @@ func filterDescribeGroups(resp *kmsg.DescribeGroupsResponse, j Judge) {
 }
 
 // filterListGroups: DESCRIBE on the cluster shows all groups, else only those
-// with DESCRIBE on the group are listed.
+// with DESCRIBE on the group are listed. A group that lives in another slice is there
+// for its offsets only.
 func filterListGroups(resp *kmsg.ListGroupsResponse, j Judge) {
-	if j.Allowed(OpDescribe, Cluster, ClusterName) {
-		return
-	}
+	all := j.Allowed(OpDescribe, Cluster, ClusterName)
 	resp.Groups = keep(resp.Groups, func(g *kmsg.ListGroupsResponseGroup) bool {
-		return j.Allowed(OpDescribe, Group, g.Group)
+		return all && isHere(j, Group, g.Group) || j.Allowed(OpDescribe, Group, g.Group)
 	})
 }

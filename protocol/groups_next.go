@@ -32,7 +32,7 @@ const (
 )
 
 // regexCode judges a regular expression over topic names: everything it matches
-// must be describable. Brokers match whole names, never internal ones, and take
+// must be describable, and live where the group does. Brokers match whole names, never internal ones, and take
 // RE2 syntax, as Go does. The message names no topic: the tenant may not even
 // know that there is one.
 //
@@ -72,9 +72,13 @@ func regexCode(j Judge, pattern string, steps *int) (int16, *string) {
 		if *steps -= size * (len(name) + 1); *steps < 0 {
 			return codeTopicAuthorizationFailed, tooLong
 		}
-		if re.MatchString(name) {
-			return codeTopicAuthorizationFailed, kmsg.StringPtr(regexDenied)
+		if !re.MatchString(name) {
+			continue
 		}
+		if code := codeOf(j, OpDescribe, Topic, name); code != codeTopicAuthorizationFailed {
+			return code, messageOf(j, code)
+		}
+		return codeTopicAuthorizationFailed, kmsg.StringPtr(regexDenied)
 	}
 	return codeNone, nil
 }
@@ -110,7 +114,7 @@ func splitConsumerGroupHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, j Judg
 	if code == codeNone {
 		code = describable(j, req.SubscribedTopicNames)
 	}
-	text := errorText(code)
+	text := messageOf(j, code)
 	if code == codeNone && req.SubscribedTopicRegex != nil {
 		steps := maxRegexSteps
 		code, text = regexCode(j, *req.SubscribedTopicRegex, &steps)
@@ -161,9 +165,10 @@ func mergeConsumerGroupDescribe(resp, refused *kmsg.ConsumerGroupDescribeRespons
 // filterConsumerGroupDescribe hides a group as a whole if any topic assigned in
 // it may not be described, as Kafka does.
 func filterConsumerGroupDescribe(resp *kmsg.ConsumerGroupDescribeResponse, j Judge) {
+	tenant := permits(j)
 	hidden := func(a *kmsg.Assignment) bool {
 		for i := range a.TopicPartitions {
-			if !j.Allowed(OpDescribe, Topic, a.TopicPartitions[i].Topic) {
+			if !tenant.Allowed(OpDescribe, Topic, a.TopicPartitions[i].Topic) {
 				return true
 			}
 		}
@@ -189,7 +194,7 @@ func filterConsumerGroupDescribe(resp *kmsg.ConsumerGroupDescribeResponse, j Jud
 // heartbeat on would create them.
 func splitStreamsGroupHeartbeat(req *kmsg.StreamsGroupHeartbeatRequest, j Judge) (*kmsg.StreamsGroupHeartbeatResponse, bool) {
 	code := codeOf(j, OpRead, Group, req.Group)
-	text := errorText(code)
+	text := messageOf(j, code)
 	if code == codeNone && req.Topology != nil {
 		code, text = topologyCode(j, req.Topology)
 	}
@@ -210,7 +215,7 @@ func topologyCode(j Judge, t *kmsg.StreamsGroupHeartbeatRequestTopology) (int16,
 		internal = append(internal, made...)
 		for _, names := range [][]string{s.SourceTopics, s.RepartitionSinkTopics, made} {
 			if code := describable(j, names); code != codeNone {
-				return code, errorText(code)
+				return code, messageOf(j, code)
 			}
 		}
 		for _, pattern := range s.SourceTopicRegex {
@@ -279,7 +284,7 @@ func filterStreamsGroupDescribe(resp *kmsg.StreamsGroupDescribeResponse, j Judge
 			s := &g.Topology.Subtopologies[k]
 			names := append(infoNames(s.RepartitionSourceTopics), infoNames(s.StateChangelogTopics)...)
 			names = append(append(names, s.SourceTopics...), s.RepartitionSinkTopics...)
-			if code := describable(j, names); code != codeNone {
+			if code := describable(permits(j), names); code != codeNone {
 				*g = refusedStreamsGroup(&g.Group, code)
 				g.ErrorMessage = kmsg.StringPtr("The described group uses topics that the client is not authorized to describe.")
 				break

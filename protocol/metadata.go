@@ -285,7 +285,7 @@ func filterDescribeTopicPartitions(resp *kmsg.DescribeTopicPartitionsResponse, j
 		t.AuthorizedOperations = authorizedOperations(t.AuthorizedOperations, j, Topic, *t.Topic)
 		return j.Allowed(OpDescribe, Topic, *t.Topic)
 	})
-	if c := resp.NextCursor; c != nil && !j.Allowed(OpDescribe, Topic, c.Topic) {
+	if c := resp.NextCursor; c != nil && isHere(j, Topic, c.Topic) && !j.Allowed(OpDescribe, Topic, c.Topic) {
 		resp.NextCursor = nil // a topic that came after the request was split: this listing ends here
 	}
 }

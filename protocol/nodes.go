@@ -48,6 +48,15 @@ func (n Nodes) TagProducerID(pid int64) int64 {
 	return pid | int64(n.Slot+1)<<pidTagShift
 }
 
+// ProducerIDSlot is the slot of the slice that handed a producer id out; false if it has
+// no slice's mark: then it is a transactional id's, or no id at all. Brokers take ids
+// that they never handed out, so a producer writes with one to all slices; who asks
+// anew gets a fresh one of the slice that it asks.
+func ProducerIDSlot(pid int64) (slot int, ok bool) {
+	slot = int(pid>>pidTagShift) - 1
+	return slot, pid >= 0 && slot >= 0 && slot < int(RefusalNode>>SlotBits)
+}
+
 // UntagProducerID takes the mark away.
 func (n Nodes) UntagProducerID(pid int64) int64 {
 	if pid < 0 {

@@ -13,7 +13,7 @@ func splitShareGroupHeartbeat(req *kmsg.ShareGroupHeartbeatRequest, j Judge) (*k
 		return nil, true
 	}
 	resp := kmsg.NewPtrShareGroupHeartbeatResponse()
-	resp.ErrorCode, resp.ErrorMessage = code, errorText(code)
+	resp.ErrorCode, resp.ErrorMessage = code, messageOf(j, code)
 	return resp, false
 }
 
@@ -39,9 +39,10 @@ func mergeShareGroupDescribe(resp, refused *kmsg.ShareGroupDescribeResponse) {
 // filterShareGroupDescribe hides a group as a whole if any topic assigned in it
 // may not be described, as Kafka does.
 func filterShareGroupDescribe(resp *kmsg.ShareGroupDescribeResponse, j Judge) {
+	tenant := permits(j)
 	hidden := func(m *kmsg.ShareGroupDescribeResponseGroupMember) bool {
 		for i := range m.Assignment.TopicPartitions {
-			if !j.Allowed(OpDescribe, Topic, m.Assignment.TopicPartitions[i].Topic) {
+			if !tenant.Allowed(OpDescribe, Topic, m.Assignment.TopicPartitions[i].Topic) {
 				return true
 			}
 		}

@@ -56,12 +56,24 @@ func keep[E any](s []E, ok func(*E) bool) []E {
 	return s[:kept]
 }
 
+// refuser is a Judge whose no may be another than a denial.
+type refuser interface {
+	Judge
+	// because is the code of a no about the resource; codeNone if it is a denial.
+	because(r Resource, name string) int16
+}
+
 // codeOf is codeNone if j lets the tenant do op on the resource of that name, and
-// Kafka's code of the resource type else. A null or empty name is a name that is
-// judged like any other.
+// Kafka's code of the resource type else, or that of a [refuser]. A null or empty name
+// is a name that is judged like any other.
 func codeOf(j Judge, op Operation, r Resource, name string) int16 {
 	if j.Allowed(op, r, name) {
 		return codeNone
+	}
+	if j, ok := j.(refuser); ok {
+		if code := j.because(r, name); code != codeNone {
+			return code
+		}
 	}
 	switch r {
 	case Group:

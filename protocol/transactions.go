@@ -44,8 +44,9 @@ func virtualizeInitProducerID(req *kmsg.InitProducerIDRequest, resp *kmsg.InitPr
 // splitAddPartitionsToTxn (v0-3) asks the broker all or nothing, as a broker does
 // with its log: with one topic denied, the others are not attempted, or are unknown.
 func splitAddPartitionsToTxn(req *kmsg.AddPartitionsToTxnRequest, j Judge) (*kmsg.AddPartitionsToTxnResponse, bool) {
-	code := always[kmsg.AddPartitionsToTxnRequestTopic](codeTransactionalIDAuthorization)
-	if j.Allowed(OpWrite, TransactionalID, req.TransactionalID) {
+	whole := codeOf(j, OpWrite, TransactionalID, req.TransactionalID)
+	code := always[kmsg.AddPartitionsToTxnRequestTopic](whole)
+	if whole == codeNone {
 		denied := false
 		for i := range req.Topics {
 			denied = denied || !j.Allowed(OpWrite, Topic, req.Topics[i].Topic)
