@@ -119,6 +119,7 @@ func (d *differ) compareTenant(was, is *Tenant) {
 	}
 	d.compareLimits("tenant "+name, "", was.Limits, is.Limits)
 	d.compareLimits("tenant "+name, "each client ID's ", was.LimitsPerClientID, is.LimitsPerClientID)
+	d.compareTenantIdentity(name, was, is)
 	for _, text := range ruleChanges(was, is) {
 		d.tenant(name, "%s", text)
 	}
@@ -161,6 +162,9 @@ func (d *differ) compareClientIDs() {
 	if is, was := d.p.PatternText(), d.old.PatternText(); is != was {
 		d.add("client IDs", "the pattern is %q, was %q", is, was)
 	}
+	if is, was := d.p.IdentifyBy, d.old.IdentifyBy; is != was {
+		d.add("client IDs", "tenants are found by %s, before by %s", is, was)
+	}
 	taker := func(t *Tenant, names map[string]string) string {
 		if t == nil {
 			return "nobody (refused)"
@@ -187,6 +191,7 @@ func (d *differ) compareSlices() {
 			d.add(about, "bootstrap_servers are [%s], were [%s]", strings.Join(s.BootstrapServers, ", "), strings.Join(was.BootstrapServers, ", "))
 		}
 		d.compareLimits(about, "", was.Limits, s.Limits)
+		d.compareSliceSecurity(about, was, s)
 	}
 	for _, s := range d.old.Slices {
 		if d.p.Slice(s.Name) == nil {
@@ -209,6 +214,7 @@ func (d *differ) compareListeners() {
 		if is, before := l.advertised(), was.advertised(); is != before {
 			d.add(about, "clients are told %s, were told %s", is, before)
 		}
+		d.compareListenerSecurity(about, was, l)
 		for _, name := range slices.Sorted(maps.Keys(l.BrokerPorts)) {
 			is := l.BrokerPorts[name]
 			switch before, ok := was.BrokerPorts[name]; {

@@ -23,7 +23,7 @@ func (c *compiler) readListeners(file *object) {
 	}
 	names := make(map[string]pos)
 	for _, item := range items {
-		o := c.object(item, "a listener", "name", "address", "advertised_host", "advertised_port", "broker_ports", "broker_hosts", "tls", "sasl")
+		o := c.object(item, "a listener", "name", "address", "advertised_host", "advertised_port", "broker_ports", "broker_hosts", "tls", "sasl", "proxy_protocol")
 		if item.kind == badKind || item.kind == scalarKind || item.kind == listKind {
 			continue
 		}
@@ -40,12 +40,11 @@ func (c *compiler) readListeners(file *object) {
 			}
 		}
 		c.listenerAddress(l, o)
+		l.TLS = c.tlsServer(o, "a listener's tls")
 		c.brokerPorts(l, o)
-		if _, ok := scalar(&c.reporter, o.get("broker_hosts"), "broker_hosts", parseBrokerHosts); ok {
-			c.notYet(o, "broker_hosts", "TLS listeners come with a later version; use broker_ports")
-		}
-		c.notYet(o, "tls", "TLS listeners come with a later version")
-		c.notYet(o, "sasl", "SASL listeners come with a later version")
+		c.brokerHosts(l, o)
+		l.SASL = c.saslServer(o, l.TLS != nil)
+		l.ProxyProtocol = c.proxyProtocol(o)
 		c.policy.Listeners = append(c.policy.Listeners, l)
 	}
 }
@@ -77,7 +76,7 @@ func (c *compiler) brokerPorts(l *Listener, o *object) {
 			c.object(n, "broker_ports")
 			return
 		}
-		c.missing(o, o.place("broker_ports"), "a listener needs broker_ports: nodes and ports for each slice")
+		c.missing(o, o.place("broker_ports"), "a listener needs broker_ports: nodes and ports for each slice (or, with TLS, broker_hosts)")
 		return
 	}
 	ports := c.object(n, "broker_ports")
@@ -122,17 +121,6 @@ func (c *compiler) portRange(f field, slice string) (PortRange, bool) {
 		FirstNode: int32(nodes.first), LastNode: int32(nodes.last),
 		FirstPort: ports.first, AdvertisedFirstPort: advertised.first,
 	}, true
-}
-
-// parseBrokerHosts checks a template as "{slice}-{node}.kafka.example.com".
-func parseBrokerHosts(s string) (string, error) {
-	if strings.Count(s, "{slice}") != 1 || strings.Count(s, "{node}") != 1 {
-		return "", fmt.Errorf(`%q needs {slice} and {node} once each, as in "{slice}-{node}.kafka.example.com"`, s)
-	}
-	if _, err := parseHost(strings.NewReplacer("{slice}", "s", "{node}", "1").Replace(s)); err != nil {
-		return "", fmt.Errorf("%q does not make a host name", s)
-	}
-	return s, nil
 }
 
 // socket is a range of ports on a host, listened on or advertised.
@@ -234,6 +222,9 @@ func (c *compiler) checkCoverage() {
 		}
 		for _, s := range c.policy.Slices {
 			t := homes[s]
+			if l.BrokerHosts != nil {
+				break // it serves them all
+			}
 			if _, ok := l.BrokerPorts[s.Name]; ok || t == nil {
 				continue
 			}

@@ -46,6 +46,7 @@ func Parse(name string, data []byte) (*Policy, Problems) {
 		policy:   &Policy{File: name, Hash: hex.EncodeToString(sum[:6])},
 		slices:   make(map[string]*Slice),
 		tenants:  make(map[string]*Tenant),
+		places:   make(map[*Tenant]*object),
 	}
 	if len(data) > maxFileSize {
 		c.errorf(pos{1, 1}, "the file is larger than %s", formatSize(maxFileSize))
@@ -72,6 +73,8 @@ type compiler struct {
 	// its.
 	slicesUnsure, tenantsUnsure bool
 	patternBroken               bool
+	identifyByAt                pos
+	places                      map[*Tenant]*object
 
 	defaults defaults
 	sources  []*tenantSource
@@ -103,6 +106,7 @@ func (c *compiler) compile(root *node) {
 
 	c.checkPorts()
 	c.checkCoverage()
+	c.checkIdentities()
 	if c.problems.Failed() {
 		return // warnings about half a policy would be false ones
 	}
@@ -111,12 +115,13 @@ func (c *compiler) compile(root *node) {
 }
 
 func (c *compiler) admin(n *node) {
-	o := c.object(n, "admin", "address", "pprof")
+	o := c.object(n, "admin", "address", "pprof", "tls", "basic_auth", "insecure")
 	c.policy.Admin.Address = "127.0.0.1:9644"
 	if _, ok := scalar(&c.reporter, o.get("address"), "address", parseEndpoint(0, false)); ok {
 		c.policy.Admin.Address = o.get("address").text
 	}
 	set(&c.reporter, o.get("pprof"), "pprof", parseBool, &c.policy.Admin.Pprof)
+	c.adminSecurity(o)
 }
 
 // Bounds of the gateway's settings.
@@ -171,7 +176,10 @@ func (c *compiler) gateway(n *node) {
 // clientIDs reads the naming convention. It returns the value of unmatched if that
 // names a tenant, which is looked up when the tenants are known.
 func (c *compiler) clientIDs(n *node) *node {
-	o := c.object(n, "client_ids", "pattern", "unmatched")
+	o := c.object(n, "client_ids", "pattern", "unmatched", "identify_by")
+	c.policy.IdentifyBy = ByClientID
+	set(&c.reporter, o.get("identify_by"), "identify_by", parseIdentifyBy, &c.policy.IdentifyBy)
+	c.identifyByAt = o.place("identify_by")
 	if pattern := o.get("pattern"); pattern != nil {
 		set(&c.reporter, pattern, "pattern", parsePattern, &c.policy.pattern)
 		c.patternBroken = c.policy.pattern == nil
@@ -196,7 +204,7 @@ func (c *compiler) readSlices(file *object) {
 	}
 	slots := make(map[int]*Slice)
 	for _, item := range items {
-		o := c.object(item, "a slice", "name", "slot", "bootstrap_servers", "limits", "tls", "sasl", "credentials")
+		o := c.object(item, "a slice", "name", "slot", "bootstrap_servers", "limits", "tls", "sasl")
 		if item.kind == badKind || item.kind == scalarKind || item.kind == listKind {
 			c.slicesUnsure = true
 			continue
@@ -223,9 +231,8 @@ func (c *compiler) readSlices(file *object) {
 		}
 		s.BootstrapServers = c.bootstrapServers(o)
 		s.Limits = c.limits(o.get("limits"), "limits").compile()
-		for _, key := range []string{"tls", "sasl", "credentials"} {
-			c.notYet(o, key, "credentials and TLS towards brokers come with a later version")
-		}
+		s.TLS = c.tlsClient(o)
+		s.SASL = c.saslClient(o, s.TLS != nil)
 		c.policy.Slices = append(c.policy.Slices, s)
 	}
 }

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Policy is one compiled file. It never changes.
 type Policy struct {
@@ -13,12 +16,15 @@ type Policy struct {
 	Slices    []*Slice    // file order, at least one
 	Listeners []*Listener // file order, at least one
 	Tenants   []*Tenant   // file order, at least one
+	// IdentifyBy is what finds a client's tenant.
+	IdentifyBy IdentifyBy
 	// Unmatched takes the clients that no tenant matches; nil: they are refused.
 	Unmatched *Tenant
 
 	pattern   *pattern // nil: the file has none
 	identity  identity
 	positions positions
+	files     []fileRef
 }
 
 // positions are the places in the file that later comparisons speak about.
@@ -33,6 +39,12 @@ type Admin struct {
 	Address string
 	// Pprof serves /debug/pprof.
 	Pprof bool
+	// TLS is nil: without.
+	TLS *TLSServer
+	// BasicAuth is a file of users, "name:hash" a line with bcrypt's hash; "": none.
+	BasicAuth string
+	// Insecure allows an address that others can reach, with neither.
+	Insecure bool
 }
 
 // Gateway holds the bounds of the process as a whole.
@@ -60,6 +72,11 @@ type Slice struct {
 	BootstrapServers []string
 	// Limits are what the slice takes from all tenants together.
 	Limits Limits
+	// TLS towards its brokers; nil: without.
+	TLS *TLSClient
+	// SASL is how the gateway logs in at its brokers; nil: it does not. Where clients
+	// log in at a broker themselves, it is the service client's only.
+	SASL *SASLClient
 
 	at, slotAt pos
 }
@@ -77,7 +94,18 @@ type Listener struct {
 	// unless the file says advertised_port.
 	AdvertisedPort int
 	// BrokerPorts has the ports of each slice that this listener serves, by name.
+	// Empty with BrokerHosts.
 	BrokerPorts map[string]PortRange
+	// BrokerHosts tells brokers apart by the host name that a client asks for (SNI);
+	// nil: by ports.
+	BrokerHosts *BrokerHosts
+	// TLS towards clients; nil: without.
+	TLS *TLSServer
+	// SASL is how clients log in; nil: they do not.
+	SASL *SASLServer
+	// ProxyProtocol are the balancers that send a header of the PROXY protocol on
+	// every connection; others must not.
+	ProxyProtocol []netip.Prefix
 
 	at, brokerPortsAt pos
 	portsAt           map[string]pos // of each slice's range
@@ -116,10 +144,12 @@ type Tenant struct {
 	// Limits bind the tenant as a whole, LimitsPerClientID each of its client IDs.
 	Limits, LimitsPerClientID Limits
 
-	matchers []matcher
-	rules    *ruleSet
-	rulesID  string
-	at       pos
+	matchers   []matcher
+	principals []placedGlob // empty: not asked for
+	networks   []netip.Prefix
+	rules      *ruleSet
+	rulesID    string
+	at         pos
 	// The rules as written, in order, for those who ask why.
 	defaultRules, ownRules []*rule
 }

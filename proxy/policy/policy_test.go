@@ -43,7 +43,7 @@ func TestGood(t *testing.T) {
 	if len(problems) > 0 || p == nil {
 		t.Fatalf("problems:\n%v", problems)
 	}
-	if want := (Admin{"[::1]:9644", true}); p.Admin != want {
+	if want := (Admin{Address: "[::1]:9644", Pprof: true}); p.Admin != want {
 		t.Errorf("admin %+v", p.Admin)
 	}
 	if want := (Gateway{

@@ -21,6 +21,9 @@ func (p *Policy) reloadAdmin(old *Policy, r *reporter) {
 	if p.Admin.Address != old.Admin.Address {
 		r.errorf(p.positions.admin, "admin.address is %s, was %s: %s", p.Admin.Address, old.Admin.Address, needsRestart)
 	}
+	if is, was := p.Admin.security(), old.Admin.security(); is != was {
+		r.errorf(p.positions.admin, "admin is %s, was %s: %s", is, was, needsRestart)
+	}
 	if p.Admin.Pprof != old.Admin.Pprof {
 		r.errorf(p.positions.admin, "admin.pprof is %t, was %t: %s", p.Admin.Pprof, old.Admin.Pprof, needsRestart)
 	}

@@ -66,7 +66,7 @@ func (c *compiler) readTenants(file *object, unmatched *node) {
 
 func (c *compiler) tenant(item *node, unmatched *node) {
 	r := &c.reporter
-	o := c.object(item, "a tenant", "name", "client_ids", "principals", "home", "reach", "enforcement",
+	o := c.object(item, "a tenant", "name", "client_ids", "principals", "networks", "home", "reach", "enforcement",
 		"limits", "limits_per_client_id", "rules")
 	if item.kind == scalarKind || item.kind == listKind {
 		c.tenantsUnsure = true
@@ -82,7 +82,8 @@ func (c *compiler) tenant(item *node, unmatched *node) {
 	t.matchers = c.matchers(o, unmatched != nil && unmatched.text == t.Name && t.Name != "")
 	t.Home = c.home(o)
 	c.reach(o, t.Home)
-	c.principals(o)
+	t.principals, t.networks = c.principals(o), c.networks(o, "networks")
+	c.places[t] = o
 	set(r, o.get("enforcement"), "enforcement", parseEnforcement, &t.Observe)
 	s := &tenantSource{
 		tenant: t, rulesAt: o.place("rules"), rules: c.rules(o.get("rules")),
@@ -146,13 +147,6 @@ func (c *compiler) reach(o *object, home *Slice) {
 	c.notYet(o, "reach", "spanning tenants come with a later version")
 }
 
-func (c *compiler) principals(o *object) {
-	for _, item := range c.list(o.get("principals"), "principals") {
-		scalar(&c.reporter, item, "principals", parseText)
-	}
-	c.notYet(o, "principals", "verified identities come with a later version")
-}
-
 // routes checks the syntax of routes, and then says that they are not yet.
 func (c *compiler) routes(file *object) {
 	for _, item := range c.list(file.get("routes"), "routes") {
@@ -172,7 +166,7 @@ func (c *compiler) routes(file *object) {
 func (c *compiler) matchers(o *object, takesUnmatched bool) []matcher {
 	n := o.get("client_ids")
 	if n == nil {
-		if !takesUnmatched {
+		if !takesUnmatched && c.policy.IdentifyBy != ByPrincipal {
 			c.missing(o, o.at, `a tenant needs client_ids: named parts as {team: payments}, or a list of globs as ["payments-*"]`)
 		}
 		return nil

@@ -23,13 +23,16 @@ const (
 func (c *compiler) warn() {
 	c.warnDeadRules(c.defaults.rules, c.defaults.rules)
 	for n, s := range c.sources {
-		c.warnShadowed(n, s.tenant)
+		if c.policy.IdentifyBy != ByPrincipal {
+			c.warnShadowed(n, s.tenant)
+		}
 		c.warnDeadRules(s.rules, slices.Concat(c.defaults.rules, s.rules))
 		c.warnIncompleteRules(s)
 		c.warnRules(s)
 		c.warnLimits(s)
 	}
 	c.warnReach()
+	c.warnUnproved()
 }
 
 // warnShadowed reports a tenant whose every client ID an earlier one takes.
