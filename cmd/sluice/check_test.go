@@ -32,7 +32,7 @@ func TestCheckDiff(t *testing.T) {
 		},
 		{
 			"what needs a restart", changed("max_throttle: 8s", "max_throttle: 7s"), exampleFile,
-			[]string{":20:3: gateway.max_throttle is 7s, was 8s: a reload cannot change it: restart, or take it back"},
+			[]string{":24:3: gateway.max_throttle is 7s, was 8s: a reload cannot change it: restart, or take it back"},
 			0,
 		},
 		{"a file that has errors", exampleFile, changed("slot: 1", "slot: 0"), []string{"slot 0 is taken by slice orders"}, exitFailed},

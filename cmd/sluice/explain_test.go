@@ -38,12 +38,12 @@ func TestExplainCommand(t *testing.T) {
 	want := `DENY: Produce, topic "payments.audit" by client ID "payments.web.prod"
 
 tenant  payments
-        client_ids {team: payments} match "payments.web.prod": tenant 1 of 3, at ../../deploy/sluice.yaml:76:11
+        client_ids {team: payments} match "payments.web.prod": tenant 1 of 3, at ../../deploy/sluice.yaml:98:11
 slice   orders
         orders is the home of tenant payments
 rules   WRITE on topic "payments.audit": denied
-           ../../deploy/sluice.yaml:95:9: {allow: [READ, WRITE, CREATE], topics: ["payments.*"]} allows WRITE
-        => ../../deploy/sluice.yaml:98:9: {deny: [WRITE], topics: ["payments.audit"]} denies WRITE
+           ../../deploy/sluice.yaml:118:9: {allow: [READ, WRITE, CREATE], topics: ["payments.*"]} allows WRITE
+        => ../../deploy/sluice.yaml:121:9: {deny: [WRITE], topics: ["payments.audit"]} denies WRITE
 api     with acks=0 no answer can say so: the connection is held, then closed (denied_acks_0)
 limits  request_rate 2000/s of the tenant: held for its turn, at most 8s
         producer_byte_rate 10MiB/s of the client id: held for its turn, at most 8s

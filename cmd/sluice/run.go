@@ -95,6 +95,7 @@ func load(path string) (*policy.Policy, policy.Problems) {
 	p, problems := policy.Load(path)
 	if p != nil {
 		problems = append(problems, policy.FileLimitProblems(p)...)
+		problems = append(problems, policy.FileProblems(p)...)
 	}
 	return p, problems
 }

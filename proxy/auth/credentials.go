@@ -31,6 +31,8 @@ type Credentials struct {
 	lines []credentialLine
 	users map[credentialKey]Verifier
 	seed  []byte
+	// seeded: the file has a seed of its own.
+	seeded bool
 	// typical are the iterations that most users have, by mechanism.
 	typical map[Mechanism]int
 }
@@ -68,7 +70,7 @@ const (
 
 // NewCredentials has no users and a fresh seed.
 func NewCredentials() *Credentials {
-	c := &Credentials{users: make(map[credentialKey]Verifier), seed: make([]byte, seedSize)}
+	c := &Credentials{users: make(map[credentialKey]Verifier), seed: make([]byte, seedSize), seeded: true}
 	_, _ = rand.Read(c.seed) // never fails
 	c.lines = []credentialLine{
 		{text: "# SCRAM verifiers of Sluice's users, no passwords. `sluice credentials` writes this file."},
@@ -170,7 +172,7 @@ func (c *Credentials) parseSeed(words []string) error {
 	case c.seed != nil:
 		return errors.New("a second seed")
 	}
-	c.seed = seed
+	c.seed, c.seeded = seed, true
 	return nil
 }
 
