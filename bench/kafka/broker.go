@@ -46,6 +46,8 @@ type Options struct {
 	// Proxies are addresses of TCP proxies that rewrite nothing: for each the broker has
 	// a listener of its own, [Broker.Behind], whose clients are told the proxy's address.
 	Proxies []string
+	// Secure gives the broker listeners with TLS and SASL.
+	Secure *Secure
 	// JVM are further options of the Java virtual machine; the last one wins, so
 	// -Xmx1g replaces the 512 MiB.
 	JVM []string
@@ -63,6 +65,8 @@ type Broker struct {
 	SASLAddress string
 	// Behind are where the proxies of [Options.Proxies] reach it.
 	Behind []string
+	// SASLSSLAddress and SSLAddress are those of [Options.Secure]; empty without.
+	SASLSSLAddress, SSLAddress string
 	// NodeID is its node id.
 	NodeID int32
 	// ClusterID is the cluster's id.
@@ -72,6 +76,7 @@ type Broker struct {
 
 	dir     string
 	options Options
+	pair    Pair // its certificate, with Secure
 	command *exec.Cmd
 	exited  chan struct{} // closed when command has ended
 }
@@ -92,12 +97,18 @@ func Start(tb testing.TB, o Options) *Broker {
 			tb.Logf("the end of the log of the broker at %s:\n%s", b.Address, tail(b.Log(), 40))
 		}
 	})
+	if o.Secure != nil {
+		b.certify(tb)
+	}
 	for attempt := 1; ; attempt++ {
 		err := b.format()
 		if err == nil {
 			err = b.Run()
 		}
 		if err == nil {
+			if o.Secure != nil {
+				b.addPasswords(tb)
+			}
 			return b
 		}
 		if attempt == startAttempts || !strings.Contains(b.Log(), "Address already in use") {
@@ -131,6 +142,11 @@ func (b *Broker) format() error {
 			return err
 		}
 		b.Behind = append(b.Behind, net.JoinHostPort(b.Host, strconv.Itoa(behind)))
+	}
+	if b.options.Secure != nil {
+		if err := b.secureAddresses(); err != nil {
+			return err
+		}
 	}
 	b.Port = port
 	b.Address = net.JoinHostPort(b.Host, strconv.Itoa(port))
@@ -194,6 +210,9 @@ func (b *Broker) properties(logs string, controllerPort int) map[string]string {
 		p["advertised.listeners"] += "," + name + "://" + proxy
 		p["listener.security.protocol.map"] += "," + name + ":PLAINTEXT"
 	}
+	if b.options.Secure != nil {
+		b.secure(p)
+	}
 	maps.Copy(p, b.options.Properties)
 	return p
 }
@@ -223,6 +242,9 @@ func (b *Broker) Run() error {
 	}
 	defer func() { _ = out.Close() }() // the child has its own
 	args := append([]string{"-Xmx" + brokerHeap, "-XX:+UseSerialGC"}, b.options.JVM...)
+	if s := b.options.Secure; s != nil {
+		args = append(args, allowedURLs+"file:"+s.Authority.JWKSFile)
+	}
 	args = append(args, "-cp", filepath.Join(b.Jars.Dir, "*"), "kafka.Kafka", b.file())
 	b.command = exec.CommandContext(context.Background(), "java", args...)
 	b.command.Dir = b.dir
