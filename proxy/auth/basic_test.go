@@ -37,3 +37,12 @@ func TestBasicUsers(t *testing.T) {
 		}
 	}
 }
+
+func FuzzBasicUsers(f *testing.F) {
+	f.Add([]byte("admin:$2y$10$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if users, err := ParseBasicUsers("f", data); err == nil && len(users.hashes) == 0 {
+			t.Error("no users and no error")
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 type plainExchange struct {
 	server  *Server
 	address netip.Addr
+	renews  bool // a client that is known authenticates again
 }
 
 func (e *plainExchange) step(ctx context.Context, token []byte) (result, error) {
@@ -27,7 +28,7 @@ func (e *plainExchange) step(ctx context.Context, token []byte) (result, error) 
 		return result{}, err
 	}
 	defer guard.release()
-	if guard.blocked(e.address, e.server.o.Now()) { // others of the address have failed meanwhile
+	if !e.renews && guard.blocked(e.address, e.server.o.Now()) { // others of the address have failed meanwhile
 		return result{}, failf(TooManyFailed, "too many failed authentications from this address")
 	}
 	m, verifier, known := e.server.o.Credentials().forPlain(name)

@@ -82,10 +82,10 @@ type result struct {
 	expires time.Time // of what it showed; zero: never
 }
 
-func (s *Server) begin(m Mechanism, address netip.Addr) exchange {
+func (s *Server) begin(m Mechanism, address netip.Addr, renews bool) exchange {
 	switch m {
 	case Plain:
-		return &plainExchange{server: s, address: address}
+		return &plainExchange{server: s, address: address, renews: renews}
 	case OAuthBearer:
 		return &oauthExchange{server: s}
 	default:

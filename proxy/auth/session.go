@@ -72,7 +72,7 @@ func (s *Session) Handshake(server *Server, mechanism string) (offered []string,
 		return offered, CodeUnsupportedMechanism
 	}
 	s.server, s.mechanism = server, Mechanism(mechanism)
-	s.exchange = server.begin(s.mechanism, s.address)
+	s.exchange = server.begin(s.mechanism, s.address, s.principal != "")
 	return offered, 0
 }
 
@@ -111,7 +111,8 @@ func (s *Session) Authenticate(ctx context.Context, token []byte) Outcome {
 		return Outcome{Failure: &Failure{CodeIllegalState, "SaslAuthenticate without a SaslHandshake before it", BadMessage, "SaslAuthenticate without a SaslHandshake before it"}}
 	}
 	now := s.server.o.Now()
-	if s.server.o.Guard.blocked(s.address, now) {
+	// One that is known does not suffer from a neighbour behind the same address.
+	if s.principal == "" && s.server.o.Guard.blocked(s.address, now) {
 		return s.fail(failf(TooManyFailed, "too many failed authentications from this address"))
 	}
 	if len(token) > MaxToken {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
@@ -203,6 +204,25 @@ func TestGuardBlocksAnAddress(t *testing.T) {
 	try("2001:db8::3:4:5:6", "x")
 	if f := try("2001:db8::9", "alice-secret"); f == nil {
 		t.Error("a /64 is one address")
+	}
+}
+
+// A client that is in does not lose its session to a neighbour who tries passwords.
+func TestGuardSparesWhoRenews(t *testing.T) {
+	for _, m := range []sasl.Mechanism{scramClient(ScramSHA256, "alice", "alice-secret"), plain.Auth{User: "alice", Pass: "alice-secret"}.AsMechanism()} {
+		clock := newClock()
+		guard := NewGuard(GuardOptions{FailureBurst: 1})
+		server := testServer(t, clock, func(o *Options) { o.Guard, o.MaxReauth = guard, time.Hour })
+		s := NewSession(peer)
+		run(t, s, server, m)
+		clock.now = clock.now.Add(time.Minute)
+		guard.failed(peer, clock.now)
+		if o := run(t, NewSession(peer), server, m); o.Failure == nil {
+			t.Error("a new client passes")
+		}
+		if o := run(t, s, server, m); !o.Done {
+			t.Errorf("%s: %+v", m.Name(), o.Failure)
+		}
 	}
 }
 

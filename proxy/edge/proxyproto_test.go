@@ -120,3 +120,12 @@ func TestSniff(t *testing.T) {
 		}
 	}
 }
+
+func FuzzSniff(f *testing.F) {
+	f.Add([]byte("\x16\x03\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if Sniff(data) == Unclear && len(data) >= SniffBytes {
+			t.Errorf("%q is unclear", data)
+		}
+	})
+}

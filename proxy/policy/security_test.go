@@ -244,3 +244,18 @@ tenants: [{name: pay, client_ids: {team: pay}, home: a, rules: [{allow: [ALL], e
 		t.Errorf("%v", got[3])
 	}
 }
+
+func FuzzBrokerHosts(f *testing.F) {
+	f.Add("{slice}-{node}.kafka.example.com", "orders", int32(7))
+	f.Add("b{node}.{slice}", "a-1", int32(0))
+	f.Fuzz(func(t *testing.T, template, slice string, node int32) {
+		h, err := parseBrokerHosts(template)
+		if _, nameErr := parseName(slice); err != nil || nameErr != nil || hostOf(h, slice) != nil || node < 0 || node > maxNode {
+			return
+		}
+		h.slices[strings.ToLower(slice)] = slice
+		if got, n, ok := h.Broker(h.Host(slice, node)); got != slice || n != node || !ok {
+			t.Errorf("%q: %q is %q %d %t", template, h.Host(slice, node), got, n, ok)
+		}
+	})
+}
