@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/protocol"
+	"sluice/proxy/edge"
 	"sluice/proxy/policy"
 	"sluice/proxy/slice"
 )
@@ -24,17 +25,19 @@ import (
 // pairs, sessions, recent, and what is atomic. Serve alone writes to the broker. To
 // the client writes whoever owns the head of pairs (pairs.go), and nobody else.
 type conn struct {
-	gw     *Gateway
-	port   *port // where the client came in
-	client net.Conn
-	in     *wire
-	up     *wire        // to the broker; nil until the first request that one must answer
-	upTo   *slice.Slice // the one that up leads to
-	pairs  *pairs
-	ctx    context.Context // ends when the connection does
-	cancel context.CancelFunc
-	watch  watch // what the janitor looks at
-	closed sync.Once
+	gw       *Gateway
+	port     *port // where the client came in
+	client   net.Conn
+	entrance *entrance // what it had to pass there
+	arrival  arrival   // what it showed there
+	in       *wire
+	up       *wire        // to the broker; nil until the first request that one must answer
+	upTo     *slice.Slice // the one that up leads to
+	pairs    *pairs
+	ctx      context.Context // ends when the connection does
+	cancel   context.CancelFunc
+	watch    watch // what the janitor looks at
+	closed   sync.Once
 
 	toClient, toBroker outlet // all writes to the two sides
 
@@ -43,8 +46,9 @@ type conn struct {
 	// Who it is, from the first request on.
 	named     bool
 	clientID  string
-	snap      *snapshot      // the policy that the fields below were taken from
-	tenant    *policy.Tenant // nil: nobody's; it meets the refusal broker
+	snap      *snapshot       // the policy that the fields below were taken from
+	tenant    *policy.Tenant  // nil: nobody's; it meets the refusal broker
+	refused   *policy.Refused // why it has none
 	listener  string
 	slice     *slice.Slice
 	*standing        // what its requests in flight keep, whatever comes after
@@ -69,7 +73,9 @@ type conn struct {
 }
 
 func newConn(g *Gateway, p *port, client net.Conn) *conn {
-	c := &conn{gw: g, port: p, client: client, pairs: newPairs()}
+	c := &conn{gw: g, port: p, entrance: p.at.Load().entrance, pairs: newPairs()}
+	client = c.arrival.receive(client, c.entrance)
+	c.client = client
 	c.in = newWire(client, &c.toBroker)
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	c.toClient.set(client)
@@ -103,6 +109,9 @@ func (c *conn) start() {
 func (c *conn) serve() bool {
 	for {
 		err := c.killed()
+		if err == nil && c.arrival.pending {
+			err = c.arrive()
+		}
 		if err == nil && c.passing > 0 {
 			err = c.pass()
 		}
@@ -257,44 +266,10 @@ func (c *conn) notKafka(err error) error {
 	if errors.As(err, &header) {
 		why.reason = header.Reason
 	}
+	if !c.named && edge.Sniff(c.in.buffered()) == edge.TLS {
+		why.text = "the client speaks TLS on a port without it: set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or give the listener tls"
+	}
 	return why
-}
-
-// identify finds out whose request it is. The policy that it looks up is the one
-// that holds for the whole request.
-func (c *conn) identify(h *protocol.Header) error {
-	snap := c.gw.snapshot.Load()
-	if c.named && snap == c.snap && h.ClientID == c.clientID {
-		return nil
-	}
-	tenant := snap.identify(h.ClientID)
-	first := tenant
-	if c.named && h.ClientID != c.clientID {
-		first = snap.identify(c.clientID)
-	}
-	switch {
-	case !c.named:
-		c.clientID, c.snap = h.ClientID, snap
-		c.named = true
-		return c.admit(tenant)
-	case name(tenant) != name(first):
-		return &closing{
-			reason: reasonOtherTenant, hold: true,
-			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection",
-		}
-	case tenant != nil && c.up != nil && snap.slices[tenant.Home.Name] != c.upTo:
-		return errMoved
-	}
-	// A reload does not turn out who was let in. Who was not, or is another now, is
-	// like a new connection.
-	anew := tenant != nil && (c.tenant == nil || h.ClientID != c.clientID)
-	c.leave()
-	c.clientID, c.snap = h.ClientID, snap
-	if anew {
-		return c.admit(tenant)
-	}
-	c.join(tenant)
-	return nil
 }
 
 // offered ends the connection on what is not in its ApiVersions, as a broker does.
@@ -380,17 +355,13 @@ func (c *conn) connect() error {
 	if c.up != nil {
 		return nil
 	}
-	node := int32(-1)
-	if at := c.port.at.Load(); at.slice == c.slice.Name() {
-		node = at.node
-	}
 	if err := c.ours(); err != nil {
 		return err
 	}
 	defer c.theirs()
 	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
 	defer cancel()
-	up, _, err := c.slice.Dial(ctx, node)
+	up, _, err := c.slice.Dial(ctx, c.broker())
 	if err != nil {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 	}
@@ -429,6 +400,12 @@ func (c *conn) trim() {
 }
 
 func (c *conn) log() *zap.Logger {
-	return c.gw.log.With(zap.String("client_id", c.clientID), zap.String("tenant", name(c.tenant)),
-		zap.String("listener", c.listener), zap.Stringer("remote", c.client.RemoteAddr()))
+	fields := []zap.Field{
+		zap.String("client_id", c.clientID), zap.String("tenant", name(c.tenant)),
+		zap.String("listener", c.listener), zap.Stringer("remote", c.arrival.remote),
+	}
+	if p := c.principal(); p != "" {
+		fields = append(fields, zap.String("principal", p))
+	}
+	return c.gw.log.With(fields...)
 }

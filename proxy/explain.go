@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,8 +15,12 @@ import (
 // Question is what `sluice explain` is asked: what becomes of a request.
 type Question struct {
 	ClientID string
-	API      *protocol.API
-	Names    protocol.Names
+	// Principal is whom the client has proved to be, as "User:alice"; empty: nobody.
+	Principal string
+	// Address is where it comes from; the zero Addr lies in no network.
+	Address netip.Addr
+	API     *protocol.API
+	Names   protocol.Names
 	// Listener is the name of the one that the client connects to; empty for any.
 	Listener string
 }
@@ -93,9 +98,10 @@ type Refusal struct {
 // explainer builds an Explanation.
 type explainer struct {
 	*Explanation
-	p      *policy.Policy
-	q      Question
-	tenant *policy.Tenant
+	p       *policy.Policy
+	q       Question
+	tenant  *policy.Tenant
+	refused *policy.Refused // why it has none
 }
 
 // Explain says what becomes of a request under a policy, by the same steps as the
@@ -127,7 +133,7 @@ func (e *explainer) because(about, format string, args ...any) {
 
 // identify says which tenant has the client ID.
 func (e *explainer) identify() {
-	e.tenant = identify(e.p, e.q.ClientID)
+	e.tenant, e.refused = admit(e.p, policy.Client{ID: e.q.ClientID, Principal: e.q.Principal, Address: e.q.Address})
 	who := e.p.WhoIs(e.q.ClientID)
 	id := quote(e.q.ClientID)
 	if e.tenant != nil {
@@ -136,6 +142,11 @@ func (e *explainer) identify() {
 	switch {
 	case e.q.ClientID == internalClientID:
 		e.because("tenant", "%s opens internal topics on brokers and belongs to nobody", id)
+	case e.tenant == nil && (e.refused.Reason != policy.RefusedUnmatched || e.p.IdentifyBy == policy.ByPrincipal):
+		e.because("tenant", "refused (%s): %s", e.refused.Reason, e.refused.Text)
+	case e.p.IdentifyBy == policy.ByPrincipal:
+		e.because("tenant", "principal %s belongs to it", quote(e.q.Principal))
+		return
 	case e.tenant == nil:
 		e.because("tenant", "no tenant's client_ids match %s; unmatched: refuse", id)
 	case who.Matched == "":
@@ -174,6 +185,10 @@ func (e *explainer) place() {
 	e.because("slice", "%s is the home of tenant %s", e.Slice, e.Tenant)
 	for _, l := range e.p.Listeners {
 		if l.Name != e.q.Listener {
+			continue
+		}
+		if l.BrokerHosts != nil {
+			e.because("slice", "listener %s: all at port %d, brokers by the host that a client asks for, such as %s", l.Name, l.AdvertisedPort, l.BrokerHosts.Host(e.Slice, 0))
 			continue
 		}
 		r := l.BrokerPorts[e.Slice]
@@ -279,7 +294,7 @@ func (e *explainer) deciding(q *protocol.Question) *Rule {
 // turnAway says what the refusal broker answers to a client of no tenant.
 func (e *explainer) turnAway() {
 	e.Decision = DecisionDeny
-	refusal := protocol.Refusal{Text: refusalText(e.p, e.q.ClientID)}
+	refusal := protocol.Refusal{Text: refusalText(e.refused)}
 	errors := e.q.API.TurnedAway(e.q.Names, refusal)
 	e.refusals(errors)
 	if len(errors) == 0 {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/limiter"
+	"sluice/proxy/auth"
 	"sluice/proxy/policy"
 	"sluice/proxy/slice"
 )
@@ -27,6 +28,7 @@ type Options struct {
 	Log          *zap.Logger
 	Registry     *prometheus.Registry
 	RefreshEvery time.Duration // how often a slice's topology is read; 30 s
+	FollowEvery  time.Duration // how often files of certificates and credentials are looked at; 5 s
 	// Listen opens the ports; net.Listen if nil.
 	Listen func(network, address string) (net.Listener, error)
 	// Dial opens every connection to a broker; a net.Dialer if nil.
@@ -44,11 +46,13 @@ type Gateway struct {
 	budget   *budget
 	seats    *seats
 	noise    noise
+	guard    *auth.Guard
 	clock    atomic.Int64 // when the janitor last looked, unix nanoseconds
 
 	snapshot   atomic.Pointer[snapshot]
 	lastReload atomic.Pointer[reload]
-	reloading  sync.Mutex       // one reload at a time; guards ports
+	reloading  sync.Mutex // one reload at a time; guards ports and following
+	following  following
 	ports      map[string]*port // by address
 
 	ctx      context.Context // ends when the gateway must stop at once
@@ -86,6 +90,9 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
+	if o.FollowEvery <= 0 {
+		o.FollowEvery = followEvery
+	}
 	if o.Listen == nil {
 		o.Listen = net.Listen
 	}
@@ -95,6 +102,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 		limiter: limiter.New(int(policy.NumRates)),
 		budget:  newBudget(p.Gateway.MaxBuffered),
 		seats:   newSeats(),
+		guard:   auth.NewGuard(auth.GuardOptions{}),
 		ports:   map[string]*port{},
 		conns:   map[*conn]struct{}{},
 		quit:    make(chan struct{}),

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -30,6 +31,7 @@ type rig struct {
 	clusters  []*kfake.Cluster
 	logs      *observer.ObservedLogs
 	base      int // first of the ports in use
+	door      door
 }
 
 // nextPorts is where freePorts looks next: below the ports that the kernel gives to
@@ -77,7 +79,20 @@ func fakeCluster(t testing.TB, topics ...string) *kfake.Cluster {
 // say more; gateway is what stands in the gateway block.
 func newRig(t testing.TB, gateway, tenants string, clusters ...*kfake.Cluster) *rig {
 	t.Helper()
-	r := &rig{t: t, clusters: clusters, base: freePorts(t, 1+4*len(clusters))}
+	return newRigAt(t, door{}, gateway, tenants, clusters...)
+}
+
+// door is what a rig's listener asks of clients.
+type door struct {
+	lines string // of the listener: tls, sasl, proxy_protocol
+	hosts string // broker_hosts in place of broker_ports
+	by    string // identify_by
+}
+
+// newRigAt starts a gateway with such a listener.
+func newRigAt(t testing.TB, d door, gateway, tenants string, clusters ...*kfake.Cluster) *rig {
+	t.Helper()
+	r := &rig{t: t, clusters: clusters, base: freePorts(t, 1+4*len(clusters)), door: d}
 	r.path = filepath.Join(t.TempDir(), "sluice.yaml")
 	r.bootstrap = fmt.Sprintf("127.0.0.1:%d", r.base)
 	r.write(gateway, tenants)
@@ -87,7 +102,7 @@ func newRig(t testing.TB, gateway, tenants string, clusters ...*kfake.Cluster) *
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
 	r.logs = logs
-	g, err := Start(p, Options{Path: r.path, Log: zap.New(core), RefreshEvery: 200 * time.Millisecond})
+	g, err := Start(p, Options{Path: r.path, Log: zap.New(core), RefreshEvery: 200 * time.Millisecond, FollowEvery: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,13 +126,21 @@ func newRig(t testing.TB, gateway, tenants string, clusters ...*kfake.Cluster) *
 func (r *rig) write(gateway, tenants string) {
 	r.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "admin: {address: 127.0.0.1:0}\ngateway: {%s}\nclient_ids: {pattern: \"{team}.{app}\", unmatched: refuse}\nslices:\n", gateway)
+	fmt.Fprintf(&b, "admin: {address: 127.0.0.1:0}\ngateway: {%s}\nclient_ids: {pattern: \"{team}.{app}\", unmatched: refuse, identify_by: %s}\nslices:\n", gateway, cmp.Or(r.door.by, "client_id"))
 	names := []string{"orders", "clicks"}
 	for i, c := range r.clusters {
 		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", names[i], i, strings.Join(c.ListenAddrs(), ", "))
 	}
-	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n    broker_ports:\n", r.bootstrap)
+	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n%s", r.bootstrap, r.door.lines)
+	if r.door.hosts != "" {
+		fmt.Fprintf(&b, "    broker_hosts: %q\n", r.door.hosts)
+	} else {
+		b.WriteString("    broker_ports:\n")
+	}
 	for i := range r.clusters {
+		if r.door.hosts != "" {
+			break
+		}
 		first := r.base + 1 + 4*i
 		fmt.Fprintf(&b, "      %s: {nodes: 0-3, ports: %d-%d}\n", names[i], first, first+3)
 	}

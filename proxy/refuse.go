@@ -25,7 +25,6 @@ const (
 	reasonFrame         = "frame_timeout"
 	reasonIdle          = "idle_timeout"
 	reasonMalformed     = "malformed"
-	reasonUnmatched     = "unmatched"
 	reasonOtherTenant   = "other_tenant"
 	reasonUnsupported   = "unsupported_api"
 	reasonConnections   = "connections"
@@ -42,6 +41,8 @@ const (
 	reasonDraining      = "draining"
 	reasonMoved         = "tenant_moved"
 	reasonAppeared      = "topic_appeared"
+	reasonTLS           = "tls_handshake"
+	reasonProxyHeader   = "proxy_protocol"
 )
 
 // closing is why the gateway ends a connection.
@@ -160,7 +161,7 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 	}
 	host, port := c.advertised()
 	resp, hold, ok := protocol.Refusal{
-		Text: refusalText(c.snap.policy, c.clientID), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
+		Text: refusalText(c.refused), Host: host, Port: port, ClusterID: "sluice", Software: c.software,
 	}.Answer(q.req)
 	if !ok {
 		return deniedUnheard
@@ -174,10 +175,8 @@ func (c *conn) turnAway(h *protocol.Header, api *protocol.API) error {
 	return c.answer(p, resp)
 }
 
-// refusalText is what an unmatched client's user reads in their own log.
-func refusalText(p *policy.Policy, clientID string) string {
-	return "Sluice: client.id " + quote(clientID) + " belongs to no tenant of this gateway; client IDs follow " + p.PatternText()
-}
+// refusalText is what the user of a client without a tenant reads in their own log.
+func refusalText(r *policy.Refused) string { return "Sluice: " + r.Text }
 
 // advertised is where clients reach the listener's bootstrap port.
 func (c *conn) advertised() (string, int32) {
@@ -195,7 +194,7 @@ func (c *conn) admit(tenant *policy.Tenant) error {
 	c.join(tenant)
 	if tenant == nil {
 		c.in.block() // the log may be slow
-		c.gw.tell(c, &closing{reason: reasonUnmatched, text: "client ID " + quote(c.clientID) + " belongs to no tenant"})
+		c.gw.tell(c, &closing{reason: c.refused.Reason, text: c.refused.Text})
 		return nil
 	}
 	if over := c.gw.seats.over(c.seat, tenant); over != "" {
@@ -244,13 +243,13 @@ func (g *Gateway) tell(c *conn, why *closing) {
 	fields := []zap.Field{zap.String("reason", why.reason), zap.String("why", why.text)}
 	switch {
 	case why.noise:
-		if !g.noise.first(c.client.RemoteAddr(), time.Now()) {
+		if !g.noise.first(c.arrival.remote, time.Now()) {
 			return
 		}
-		g.log.Info("noise on the port", append(fields, zap.Stringer("remote", c.client.RemoteAddr()), zap.String("listener", c.port.at.Load().listener))...)
+		g.log.Info("noise on the port", append(fields, zap.Stringer("remote", c.arrival.remote), zap.String("listener", c.port.at.Load().listener))...)
 	case why.quiet:
 		c.log().Debug("connection closed", fields...)
-	case why.reason == reasonUnmatched:
+	case c.refused != nil && why.reason == c.refused.Reason:
 		c.log().Info("client refused", fields...)
 	default:
 		c.log().Warn("connection closed", fields...)

@@ -80,7 +80,7 @@ func TestRefusalBroker(t *testing.T) {
 			defer cancel()
 			cl := r.client("nobody", c.opts...)
 			requests := func() float64 { return r.metric("requests_total", "tenant", unmatched) }
-			conns := func() float64 { return r.metric("refused_connections_total", "reason", reasonUnmatched) }
+			conns := func() float64 { return r.metric("refused_connections_total", "reason", "unmatched") }
 			if err := c.try(ctx, cl); !c.want(err) {
 				t.Fatalf("the first answer is: %v", err)
 			}

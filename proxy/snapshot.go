@@ -28,16 +28,16 @@ type snapshot struct {
 // viewKey: at each listener a slice's brokers have other addresses.
 type viewKey struct{ listener, slice string }
 
-func (s *snapshot) identify(clientID string) *policy.Tenant {
-	return identify(s.policy, clientID)
-}
-
-// identify finds the tenant of a client ID; nil: nobody's.
-func identify(p *policy.Policy, clientID string) *policy.Tenant {
-	if clientID == internalClientID {
-		return nil
+// admit finds the tenant of a client, which is not refused, or says why it has none.
+func admit(p *policy.Policy, c policy.Client) (*policy.Tenant, *policy.Refused) {
+	if c.ID == internalClientID {
+		return nil, &policy.Refused{Reason: policy.RefusedUnmatched, Text: "client.id " + quote(c.ID) + " belongs to no tenant of any gateway"}
 	}
-	return p.Identify(clientID)
+	t, refused := p.Admit(c)
+	if refused != nil {
+		return nil, refused
+	}
+	return t, nil
 }
 
 // reload is how the last attempt to load the file ended.
@@ -91,8 +91,14 @@ func (g *Gateway) noteReload(problems policy.Problems) {
 // leaves everything as it was.
 func (g *Gateway) apply(p *policy.Policy) error {
 	next := &snapshot{policy: p, slices: map[string]*slice.Slice{}, nodes: map[viewKey]protocol.Nodes{}}
-	opened, err := g.bind(p)
+	follows := following{}
+	entrances, err := g.entrances(p, follows)
+	var opened []*port
+	if err == nil {
+		opened, err = g.bind(p, entrances)
+	}
 	if err != nil {
+		follows.drop(g.following)
 		return err
 	}
 	var old *snapshot
@@ -118,7 +124,9 @@ func (g *Gateway) apply(p *policy.Policy) error {
 	for _, port := range opened {
 		g.serve(port)
 	}
-	g.unbind(p)
+	g.unbind(p, entrances)
+	g.following.drop(follows)
+	g.following = follows
 	for name, s := range old.slices {
 		if next.slices[name] == nil {
 			g.running.Go(s.Close)
@@ -129,6 +137,11 @@ func (g *Gateway) apply(p *policy.Policy) error {
 
 // nodesOf is how clients of a listener see the brokers of a slice.
 func nodesOf(l *policy.Listener, s *policy.Slice) protocol.Nodes {
+	if l.BrokerHosts != nil {
+		return protocol.Nodes{Slot: s.Slot, Address: func(node int32) (string, int32, bool) {
+			return l.BrokerHosts.Host(s.Name, node), int32(l.AdvertisedPort), true
+		}}
+	}
 	ports, host := l.BrokerPorts[s.Name], l.AdvertisedHost
 	return protocol.Nodes{Slot: s.Slot, Address: func(node int32) (string, int32, bool) {
 		_, advertised, ok := ports.Port(node)
@@ -160,17 +173,18 @@ type portPlace struct {
 	listener string
 	slice    string // "" at a bootstrap port
 	node     int32  // -1 at a bootstrap port
+	entrance *entrance
 }
 
 // portPlaces are all ports that a policy listens on, by address.
-func portPlaces(p *policy.Policy) map[string]portPlace {
+func portPlaces(p *policy.Policy, entrances map[string]*entrance) map[string]portPlace {
 	all := map[string]portPlace{}
 	for _, l := range p.Listeners {
-		all[l.Address] = portPlace{listener: l.Name, node: -1}
+		all[l.Address] = portPlace{l.Name, "", -1, entrances[l.Name]}
 		for s, r := range l.BrokerPorts {
 			for node := r.FirstNode; node <= r.LastNode; node++ {
 				port, _, _ := r.Port(node)
-				all[l.BrokerAddress(port)] = portPlace{l.Name, s, node}
+				all[l.BrokerAddress(port)] = portPlace{l.Name, s, node, entrances[l.Name]}
 			}
 		}
 	}
@@ -178,10 +192,10 @@ func portPlaces(p *policy.Policy) map[string]portPlace {
 }
 
 // bind listens on the ports of p that are not open yet, and on none if one fails.
-func (g *Gateway) bind(p *policy.Policy) ([]*port, error) {
+func (g *Gateway) bind(p *policy.Policy, entrances map[string]*entrance) ([]*port, error) {
 	var opened []*port
 	var failed []error
-	for address, at := range portPlaces(p) {
+	for address, at := range portPlaces(p, entrances) {
 		if g.ports[address] != nil {
 			continue
 		}
@@ -202,8 +216,8 @@ func (g *Gateway) bind(p *policy.Policy) ([]*port, error) {
 }
 
 // unbind gives the open ports their new meaning and closes those without one.
-func (g *Gateway) unbind(p *policy.Policy) {
-	wanted := portPlaces(p)
+func (g *Gateway) unbind(p *policy.Policy, entrances map[string]*entrance) {
+	wanted := portPlaces(p, entrances)
 	for address, port := range g.ports {
 		at, ok := wanted[address]
 		if ok {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -80,7 +81,8 @@ func TestStalled(t *testing.T) {
 	began := time.Now()
 	at := func(d time.Duration) { g.clock.Store(began.Add(d).UnixNano()) }
 	at(0)
-	c := newConn(g, nil, nil)
+	client, _ := net.Pipe()
+	c := newConn(g, newPort("", nil, portPlace{}), client)
 	reason := func() string {
 		if why := c.stalled(g.clock.Load()); why != nil {
 			return why.reason

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"text/tabwriter"
 
@@ -17,10 +18,10 @@ import (
 
 // explainFlags are what the command is asked.
 type explainFlags struct {
-	clientID, principal, api, listener string
-	topic, group, transactionalID      string
-	cluster                            bool
-	output                             string
+	clientID, principal, address, api, listener string
+	topic, group, transactionalID               string
+	cluster                                     bool
+	output                                      string
 }
 
 func explainCommand() *cobra.Command {
@@ -45,7 +46,8 @@ func explainCommand() *cobra.Command {
 	flags.StringVar(&f.transactionalID, "transactional-id", "", "the transactional `id` that it names")
 	flags.BoolVar(&f.cluster, "cluster", false, "it is about the cluster, such as a broker's configuration")
 	flags.StringVar(&f.listener, "listener", "", "the `name` of the listener that the client connects to")
-	flags.StringVar(&f.principal, "principal", "", "not yet: verified identities come with a later version")
+	flags.StringVar(&f.principal, "principal", "", "whom the client has proved to be, as User:alice; empty for nobody")
+	flags.StringVar(&f.address, "address", "", "the IP `address` that it comes from, where tenants list networks")
 	flags.StringVarP(&f.output, "output", "o", "text", "text or json")
 	configFlag(cmd, &path)
 	return cmd
@@ -54,8 +56,6 @@ func explainCommand() *cobra.Command {
 func explain(cmd *cobra.Command, path string, f explainFlags) error {
 	given := cmd.Flags().Changed
 	switch {
-	case given("principal"):
-		return usageError{errors.New("--principal: not yet: verified identities come with a later version; leave it out")}
 	case !given("client-id"):
 		return usageError{errors.New("--client-id is missing: the client.id of the client, such as --client-id payments.web.prod")}
 	case f.output != "text" && f.output != "json":
@@ -64,6 +64,12 @@ func explain(cmd *cobra.Command, path string, f explainFlags) error {
 	api, err := lookupAPI(f.api)
 	if err != nil {
 		return usageError{err}
+	}
+	var address netip.Addr
+	if f.address != "" {
+		if address, err = netip.ParseAddr(f.address); err != nil {
+			return usageError{fmt.Errorf("--address: %q is not an IP address", f.address)}
+		}
 	}
 	names := protocol.Names{}
 	for r, flag := range resourceFlags {
@@ -100,7 +106,7 @@ func explain(cmd *cobra.Command, path string, f explainFlags) error {
 		}
 		return usageError{fmt.Errorf("--listener: the file has no listener %q%s", f.listener, policy.Suggest(f.listener, known))}
 	}
-	q := proxy.Question{ClientID: f.clientID, API: api, Names: names, Listener: f.listener}
+	q := proxy.Question{ClientID: f.clientID, Principal: f.principal, Address: address, API: api, Names: names, Listener: f.listener}
 	e := proxy.Explain(p, q)
 	if f.output == "json" {
 		encoder := json.NewEncoder(cmd.OutOrStdout())

@@ -72,7 +72,7 @@ func TestExplainUsage(t *testing.T) {
 		"--client-id x --api DescribeConfigs":                                "needs --topic or --group or --cluster",
 		"--client-id x --api FindCoordinator --group g --transactional-id y": "ask one thing at a time",
 		"--client-id x --api ApiVersions --topic t":                          "judged by no resource",
-		"--client-id x --api Fetch --topic t --principal User:x":             "--principal: not yet",
+		"--client-id x --api Fetch --topic t --address 10.0.0":               "--address: \"10.0.0\" is not an IP address",
 		"--client-id x --api Fetch --topic t -o yaml":                        "-o must be text or json",
 		"--client-id x --api Fetch --topic t --listener egde":                `no listener "egde": did you mean "edge"?`,
 	} {
