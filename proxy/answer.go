@@ -23,6 +23,7 @@ type pending struct {
 	req         kmsg.Request  // decoded, where the answer cannot be rewritten without it
 	refused     kmsg.Response // to be merged into the answer
 	local       []byte        // the whole answer, made here
+	own         chan<- []byte // takes the answer to a request of the gateway's own; room for one
 	denied      bool
 	sent        time.Time
 
@@ -157,6 +158,9 @@ func (c *conn) oneAnswer() error {
 		if err := c.up.await(4 + size); err != nil {
 			return err
 		}
+	}
+	if p.own != nil {
+		return c.ownAnswer(p, 4+size)
 	}
 	now := c.up.at
 	p.durations.observe(p.api, now.Sub(p.sent).Seconds())

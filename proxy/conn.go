@@ -31,8 +31,9 @@ type conn struct {
 	entrance *entrance // what it had to pass there
 	arrival  arrival   // what it showed there
 	in       *wire
-	up       *wire        // to the broker; nil until the first request that one must answer
-	upTo     *slice.Slice // the one that up leads to
+	up       *wire          // to the broker; nil until the first request that one must answer
+	upTo     *slice.Slice   // the one that up leads to
+	session  *slice.Session // the gateway's own at that broker; nil if there is nothing to renew
 	pairs    *pairs
 	ctx      context.Context // ends when the connection does
 	cancel   context.CancelFunc
@@ -350,9 +351,13 @@ func (c *conn) push(p *pending) error {
 }
 
 // connect dials the broker that the connection's port stands for, or any broker
-// of the slice at a bootstrap port, once.
+// of the slice at a bootstrap port, once, and logs in. It is called before each
+// request is sent, so that a login that ends is renewed in time.
 func (c *conn) connect() error {
 	if c.up != nil {
+		if c.session != nil && c.session.Due(c.in.at) {
+			return c.renew()
+		}
 		return nil
 	}
 	if err := c.ours(); err != nil {
@@ -364,6 +369,10 @@ func (c *conn) connect() error {
 	up, _, err := c.slice.Dial(ctx, c.broker())
 	if err != nil {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
+	}
+	if c.session, err = c.login(ctx, up); err != nil {
+		_ = up.Close()
+		return &closing{reason: reasonBrokerLogin, brief: true, text: err.Error()}
 	}
 	c.toBroker.set(up)
 	c.up, c.upTo = newWire(up, &c.toClient), c.slice

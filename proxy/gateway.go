@@ -256,6 +256,7 @@ func (g *Gateway) watchSlices() {
 		for name := range known {
 			if snap.slices[name] == nil {
 				g.metrics.sliceReachable.DeleteLabelValues(name)
+				g.metrics.expires("slice", name, time.Time{})
 			}
 		}
 		known = snap.slices
@@ -265,6 +266,7 @@ func (g *Gateway) watchSlices() {
 				up = 1
 			}
 			g.metrics.sliceReachable.WithLabelValues(name).Set(up)
+			g.metrics.expires("slice", name, s.CertificateExpires())
 			for _, l := range snap.policy.Listeners {
 				g.tellUnseen(snap, l, s, told)
 			}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -44,6 +45,8 @@ type metrics struct {
 	reloadOK       prometheus.Gauge
 	reloadTime     prometheus.Gauge
 	sliceReachable *prometheus.GaugeVec
+	brokerLogins   *prometheus.CounterVec
+	certificates   *prometheus.GaugeVec
 	buildInfo      *prometheus.GaugeVec
 
 	perTenant sync.Map // tenantKey -> *tenantMetrics
@@ -68,6 +71,8 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		connections:    gauge("connections", "Open client connections.", "tenant", "listener"),
 		refused:        counter("refused_connections_total", "Connections refused or closed by the gateway, by reason.", "reason"),
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
+		brokerLogins:   counter("broker_logins_total", "Logins of the gateway at brokers, over clients' connections, by what became of them: ok, failed.", "slice", "outcome"),
+		certificates:   gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
 		buildInfo:      gauge("build_info", "Always 1; the labels say what runs.", "version", "goversion"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "sluice_request_duration_seconds", Help: "From sent to the broker to answered.",
@@ -78,7 +83,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
 	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.connections, m.refused,
-		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.buildInfo)
+		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.certificates, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }
@@ -158,4 +163,13 @@ func mode(observe bool) string {
 func (t *tenantMetrics) throttled(limit string, level limiter.Level, observe bool, seconds float64) {
 	t.m.throttledReqs.WithLabelValues(t.tenant, limit, level.String(), mode(observe)).Inc()
 	t.m.throttledSecs.WithLabelValues(t.tenant, limit, level.String(), mode(observe)).Add(seconds)
+}
+
+// expires says when a certificate ends; the zero time is that of none.
+func (m *metrics) expires(kind, name string, at time.Time) {
+	if at.IsZero() {
+		m.certificates.DeleteLabelValues(kind, name)
+		return
+	}
+	m.certificates.WithLabelValues(kind, name).Set(float64(at.Unix()))
 }

@@ -35,9 +35,11 @@ func (o *outlet) set(to io.Writer) {
 
 // write writes b for a half: if the peer does not take it at once, the half blocks.
 func (o *outlet) write(b []byte, h *half) (n int, err error) {
-	if h.onLoop && o.raw != nil {
-		if n, err = o.try(b); err != nil || n == len(b) {
-			return n, err
+	if h.onLoop {
+		if o.raw != nil {
+			if n, err = o.try(b); err != nil || n == len(b) {
+				return n, err
+			}
 		}
 		h.block()
 	}

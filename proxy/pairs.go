@@ -176,3 +176,10 @@ func (p *pairs) close() []*pending {
 	p.changed()
 	return left
 }
+
+// first reports whether an entry is at the head.
+func (p *pairs) first(e *pending) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.q) > 0 && p.q[0] == e
+}

@@ -35,6 +35,7 @@ const (
 	reasonUnreachable   = "broker_unreachable"
 	reasonBrokerClosed  = "broker_closed"
 	reasonBrokerAnswer  = "broker_answer"
+	reasonBrokerLogin   = "broker_login"
 	reasonClientGone    = "client_gone"
 	reasonClientStalled = "client_stalled"
 	reasonBrokerStalled = "broker_stalled"

@@ -93,6 +93,10 @@ func (g *Gateway) apply(p *policy.Policy) error {
 	next := &snapshot{policy: p, slices: map[string]*slice.Slice{}, nodes: map[viewKey]protocol.Nodes{}}
 	follows := following{}
 	entrances, err := g.entrances(p, follows)
+	var outbound map[string]slice.Security
+	if err == nil {
+		outbound, err = g.outbound(p, follows)
+	}
 	var opened []*port
 	if err == nil {
 		opened, err = g.bind(p, entrances)
@@ -107,12 +111,12 @@ func (g *Gateway) apply(p *policy.Policy) error {
 	}
 	for _, s := range p.Slices {
 		if known := old.slices[s.Name]; known != nil {
-			known.SetBootstrapServers(s.BootstrapServers)
+			known.Set(s.BootstrapServers, outbound[s.Name])
 			next.slices[s.Name] = known
 		} else {
 			next.slices[s.Name] = slice.Open(slice.Options{
 				Name: s.Name, Slot: s.Slot, BootstrapServers: s.BootstrapServers, Log: g.log, RefreshEvery: g.options.RefreshEvery,
-				Dial: g.options.Dial,
+				Dial: g.options.Dial, Security: outbound[s.Name],
 			})
 		}
 		for _, l := range p.Listeners {

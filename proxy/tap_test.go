@@ -40,6 +40,9 @@ type tap struct {
 	conns   []*tapped
 	cut     int    // if set, the next long answer ends after so many bytes, and its connection
 	instead []byte // if set, what a client gets for its next answer
+
+	spoilt   uint32 // if set, the correlation id of an answer that is replaced, once
+	spoiltBy []byte
 }
 
 // tapped is one connection to a broker.
@@ -108,6 +111,9 @@ func (c *tapped) Write(b []byte) (int, error) {
 		} else {
 			cut = 0
 		}
+	}
+	if len(b) >= 8 && c.tap.spoilt != 0 && binary.BigEndian.Uint32(b[4:]) == c.tap.spoilt {
+		instead, c.tap.spoilt = c.tap.spoiltBy, 0
 	}
 	c.out = append(c.out, b...)
 	c.tap.mu.Unlock()

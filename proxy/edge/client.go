@@ -2,9 +2,12 @@ package edge
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ClientOptions are what TLS towards the brokers of a slice is made of.
@@ -19,6 +22,17 @@ type ClientOptions struct {
 	ServerName string
 }
 
+// Files names the files, for people.
+func (o ClientOptions) Files() string {
+	var named []string
+	for _, f := range []string{o.CA, o.Certificate, o.Key} {
+		if f != "" {
+			named = append(named, f)
+		}
+	}
+	return strings.Join(named, ", ")
+}
+
 // Client is TLS towards brokers. Open connections keep what they began with when
 // files change.
 type Client struct {
@@ -31,6 +45,7 @@ type Client struct {
 type clientState struct {
 	material material
 	config   *tls.Config
+	leaf     *x509.Certificate // nil: the gateway shows nothing
 }
 
 // sessions is how many brokers' sessions are kept for resumption.
@@ -65,11 +80,20 @@ func (c *Client) Reload() (changed bool, err error) {
 		return false, fmt.Errorf("TLS: %w", err)
 	}
 	config := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(sessions)}
+	next := &clientState{material: m, config: config}
 	if pair != nil {
-		config.Certificates = []tls.Certificate{*pair}
+		config.Certificates, next.leaf = []tls.Certificate{*pair}, pair.Leaf
 	}
-	c.current.Store(&clientState{m, config})
+	c.current.Store(next)
 	return true, nil
+}
+
+// Expires is when the certificate that is shown ends; the zero time without one.
+func (c *Client) Expires() time.Time {
+	if leaf := c.current.Load().leaf; leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
 }
 
 // Config is for one connection, with [tls.Client], to a broker at a host (without

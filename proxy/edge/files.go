@@ -133,4 +133,13 @@ func (m material) pool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// Authorities reads a PEM file with the certificates of authorities, once.
+func Authorities(path string) (*x509.CertPool, error) {
+	m, err := readMaterial("", "", path)
+	if err != nil {
+		return nil, err
+	}
+	return m.pool(path)
+}
+
 var errNoCertificate = errors.New("no PEM certificate in it")

@@ -69,7 +69,7 @@ func (s *Slice) dialAny(ctx context.Context) (net.Conn, int32, error) {
 }
 
 func (s *Slice) dialBootstrap(ctx context.Context) (net.Conn, int32, error) {
-	seeds := *s.seeds.Load()
+	seeds := s.target.Load().seeds
 	if len(seeds) == 0 {
 		return nil, -1, fmt.Errorf("slice %s: it has no bootstrap servers", s.o.Name)
 	}
@@ -89,12 +89,15 @@ func (s *Slice) dialBootstrap(ctx context.Context) (net.Conn, int32, error) {
 	return nil, -1, fmt.Errorf("slice %s: no bootstrap server can be connected to: %w", s.o.Name, failed)
 }
 
-// connect is one attempt. Its error is a *net.OpError, by which franz-go sees
-// that another broker is worth a try, unless ctx has ended.
+// connect is one attempt, with the TLS handshake. Its error is a *net.OpError, by
+// which franz-go sees that another broker is worth a try, unless ctx has ended.
 func (s *Slice) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	attempt, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := s.o.Dial(attempt, network, addr)
+	if with := s.target.Load().security.TLS; err == nil && with != nil {
+		conn, err = handshake(attempt, with, conn, addr)
+	}
 	var op *net.OpError
 	switch {
 	case err == nil:

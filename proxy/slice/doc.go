@@ -8,6 +8,10 @@
 // unknown topic id or node is worth one refresh, shared by all who wait for one;
 // then the caller gets the honest answer.
 //
+// Its brokers may ask for TLS, a certificate and a login ([Security]): packages edge
+// and login know how, this one when. Data connections log in with [Slice.Login]; their
+// owner renews the [Session], because only it knows when nothing else is being sent.
+//
 // A cluster is never asked in parallel: one goroutine does all refreshing, at
 // most once a second on behalf of unknown ids and nodes, and less and less often
 // while the cluster does not answer.

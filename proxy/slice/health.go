@@ -40,6 +40,9 @@ func (s *Slice) Health() Health {
 	if why := s.versionsErr.Load(); h.Err == "" && why != nil {
 		h.Err = *why
 	}
+	if why := s.loginErr.Load(); h.Err == "" && why != nil {
+		h.Err = *why
+	}
 	return h
 }
 
@@ -53,7 +56,10 @@ type dialFailures struct {
 	seen []failure
 }
 
-type failure struct{ addr, why string }
+type failure struct {
+	addr string
+	err  error
+}
 
 var _ interface {
 	kgo.HookBrokerConnect
@@ -80,7 +86,7 @@ func (f *dialFailures) note(meta kgo.BrokerMetadata, err error) {
 	if err == nil {
 		return
 	}
-	n := failure{net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port))), reason(err)}
+	n := failure{net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port))), err}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := slices.IndexFunc(f.seen, func(o failure) bool { return o.addr == n.addr })
@@ -93,15 +99,15 @@ func (f *dialFailures) note(meta kgo.BrokerMetadata, err error) {
 }
 
 // explain is err, the end of a refresh, with every address that failed.
-func (f *dialFailures) explain(err error, seeds []string) error {
+func (f *dialFailures) explain(err error, t *target) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.seen) == 0 {
-		return fmt.Errorf("no broker answered; bootstrap servers are %s: %w", strings.Join(seeds, ", "), err)
+		return fmt.Errorf("no broker answered; bootstrap servers are %s: %w", strings.Join(t.seeds, ", "), err)
 	}
 	var all []string
 	for _, n := range f.seen {
-		all = append(all, n.addr+": "+n.why)
+		all = append(all, n.addr+": "+t.security.reason(n.err))
 	}
 	return &unreachable{strings.Join(all, "; "), err}
 }
@@ -117,13 +123,13 @@ func (e *unreachable) Unwrap() error { return e.cause }
 
 // reason is err without franz-go's wrapping where the operating system has said
 // it already, and in words where io has only a letter code.
-func reason(err error) string {
+func (x Security) reason(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op):
 		return op.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connected, but it closed the connection without an answer (is it a Kafka listener, without TLS or SASL?)"
+		return "connected, but it closed the connection without an answer (" + x.hint() + ")"
 	}
 	return err.Error()
 }

@@ -111,7 +111,7 @@ func (s *Slice) refreshed(ctx context.Context) error {
 // refreshLoop is the only place where the cluster is asked for its topology.
 func (s *Slice) refreshLoop() {
 	p := pacer{}
-	var seeds *[]string // those of the present client
+	var of *target // that of the present client
 	defer func() {
 		if cl := s.client.Load(); cl != nil {
 			cl.Close()
@@ -120,7 +120,7 @@ func (s *Slice) refreshLoop() {
 	for {
 		r := s.refreshing.begin()
 		var err error
-		seeds, err = s.refresh(seeds)
+		of, err = s.refresh(of)
 		if s.ctx.Err() != nil {
 			return
 		}
@@ -191,34 +191,34 @@ func (s *Slice) pause(p *pacer) bool {
 	}
 }
 
-// refresh asks the cluster for its topology and publishes it. It returns the
-// bootstrap servers of the client it used: given other ones, it makes a new
-// client first, and it begins again if they change meanwhile.
-func (s *Slice) refresh(old *[]string) (*[]string, error) {
+// refresh asks the cluster for its topology and publishes it. It returns the target
+// of the client it used: given another one, it makes a new client first, and it begins
+// again if it changes meanwhile.
+func (s *Slice) refresh(old *target) (*target, error) {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, refreshTimeout)
-		s.refreshing.setStop(cancel) // before the servers are read: a change after that is seen here
-		seeds := s.seeds.Load()
-		err := s.renew(old, seeds)
+		s.refreshing.setStop(cancel) // before the target is read: a change after that is seen here
+		now := s.target.Load()
+		err := s.renew(old, now)
 		if err == nil {
-			old = seeds
+			old = now
 			err = s.ask(ctx)
 		}
 		s.refreshing.setStop(nil)
 		cancel()
-		if s.ctx.Err() == nil && s.seeds.Load() != seeds {
+		if s.ctx.Err() == nil && s.target.Load() != now {
 			continue
 		}
 		return old, err
 	}
 }
 
-// renew replaces the client if it was made for other bootstrap servers.
-func (s *Slice) renew(old, seeds *[]string) error {
-	if old == seeds {
+// renew replaces the client if it was made for another target.
+func (s *Slice) renew(old, now *target) error {
+	if old == now {
 		return nil
 	}
-	cl, err := s.newClient(*seeds)
+	cl, err := s.newClient(now)
 	if err != nil {
 		s.failed(false, "bootstrap_servers: "+err.Error())
 		return fmt.Errorf("bootstrap_servers: %w", err)
@@ -231,12 +231,12 @@ func (s *Slice) renew(old, seeds *[]string) error {
 
 // newClient makes the slice's own client. It produces and consumes nothing and
 // joins no group; it asks when it is told to (and for the list of brokers once an hour).
-func (s *Slice) newClient(seeds []string) (*kgo.Client, error) {
-	if len(seeds) == 0 {
+func (s *Slice) newClient(t *target) (*kgo.Client, error) {
+	if len(t.seeds) == 0 {
 		return nil, errors.New("there are none") // franz-go would take localhost
 	}
-	return kgo.NewClient(
-		kgo.SeedBrokers(seeds...),
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(t.seeds...),
 		kgo.ClientID(s.o.ClientID),
 		kgo.SoftwareNameAndVersion(softwareName, softwareVersion),
 		kgo.Dialer(s.connect),
@@ -251,7 +251,11 @@ func (s *Slice) newClient(seeds []string) (*kgo.Client, error) {
 		// Keep the connections between two refreshes.
 		kgo.ConnIdleTimeout(min(max(20*time.Second, 3*s.o.RefreshEvery), 10*time.Minute)),
 		kgo.MetadataMaxAge(time.Hour),
-	)
+	}
+	if t.security.Login != nil {
+		opts = append(opts, kgo.SASL(t.security.Login.Mechanism()))
+	}
+	return kgo.NewClient(opts...)
 }
 
 // ask is one Metadata request for all topics.
@@ -270,11 +274,15 @@ func (s *Slice) ask(ctx context.Context) error {
 		}
 		// franz-go gives the error code of the answer, too, as an error.
 		var code *kerr.Error
-		answered := errors.As(err, &code) || errors.Is(err, errNoBrokers)
-		if answered {
+		now, refused := s.target.Load(), loginRefused(err)
+		answered := !refused && (errors.As(err, &code) || errors.Is(err, errNoBrokers))
+		switch {
+		case refused:
+			err = now.security.refused(err)
+		case answered:
 			err = fmt.Errorf("the cluster answers, but not with its topology: %w", err)
-		} else {
-			err = s.failures.explain(err, *s.seeds.Load())
+		default:
+			err = s.failures.explain(err, now)
 		}
 		s.failed(answered, err.Error())
 		return err
@@ -299,6 +307,7 @@ func (s *Slice) succeeded(t *topology) {
 		s.log.Info("slice can be reached", zap.Int("brokers", h.Brokers), zap.Int("topics", h.Topics))
 	}
 	s.health.Store(&h)
+	s.loginErr.Store(nil)
 }
 
 // failed notes why the topology could not be read.

@@ -31,6 +31,8 @@ type Options struct {
 
 	// BootstrapServers are host:port addresses of some of the cluster's brokers.
 	BootstrapServers []string
+	// Security is how they are spoken to; [Slice.Set] changes it.
+	Security Security
 	// ClientID is what the brokers see of the slice's own client; "sluice" if empty.
 	ClientID string
 
@@ -58,13 +60,14 @@ type Slice struct {
 	learned  atomic.Pointer[learned]  // never nil; ids seen since the last refresh
 	versions atomic.Pointer[protocol.Versions]
 	health   atomic.Pointer[Health]
-	seeds    atomic.Pointer[[]string]
+	target   atomic.Pointer[target]
 	client   atomic.Pointer[kgo.Client] // replaced only by the refreshing goroutine
 	turn     atomic.Uint32              // round robin of Dial
 
 	learning   sync.Mutex // one writer of learned at a time
 	unknown    unknownIDs
 	failures   dialFailures
+	loginErr   atomic.Pointer[string] // why the last login of a data connection failed
 	refreshing refreshing
 
 	versionsDue   chan struct{}          // brokers should be asked for their API versions
@@ -98,8 +101,7 @@ func Open(o Options) *Slice {
 	s.topology.Store(&topology{})
 	s.learned.Store(&learned{})
 	s.health.Store(&Health{Err: notReachedYet, Since: time.Now()})
-	seeds := slices.Clone(o.BootstrapServers)
-	s.seeds.Store(&seeds)
+	s.target.Store(&target{slices.Clone(o.BootstrapServers), o.Security})
 	s.refreshing.wanted = make(chan struct{}, 1)
 	s.refreshing.reseeded = make(chan struct{}, 1)
 
@@ -123,15 +125,20 @@ func (s *Slice) Name() string { return s.o.Name }
 // Slot is the slice's slot, 0 to 511.
 func (s *Slice) Slot() int { return s.o.Slot }
 
-// SetBootstrapServers replaces the bootstrap servers after a reload. If they
-// differ from the present ones, a new client asks them at once; what is known of
-// the cluster stays until they have answered.
-func (s *Slice) SetBootstrapServers(servers []string) {
-	if slices.Equal(*s.seeds.Load(), servers) {
+// target is where a slice is and how it is spoken to. Immutable.
+type target struct {
+	seeds    []string
+	security Security
+}
+
+// Set replaces the bootstrap servers and the security after a reload. If they differ
+// from the present ones, a new client asks them at once; what is known of the cluster
+// stays until they have answered. Connections that are open stay what they are.
+func (s *Slice) Set(servers []string, security Security) {
+	if now := s.target.Load(); slices.Equal(now.seeds, servers) && now.security == security {
 		return
 	}
-	servers = slices.Clone(servers)
-	s.seeds.Store(&servers)
+	s.target.Store(&target{slices.Clone(servers), security})
 	s.refreshing.abort()
 	signal(s.refreshing.reseeded)
 }

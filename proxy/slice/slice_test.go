@@ -109,7 +109,7 @@ func TestBrokersComeAndGo(t *testing.T) {
 	})
 }
 
-func TestSetBootstrapServers(t *testing.T) {
+func TestSet(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNet()
 		c := newClusterAt(t, n, 9001)
@@ -120,12 +120,12 @@ func TestSetBootstrapServers(t *testing.T) {
 		s := openAt(t, n, addr0)
 		synctest.Wait()
 
-		s.SetBootstrapServers([]string{addr0}) // the same: nothing happens
+		s.Set([]string{addr0}, Security{}) // the same: nothing happens
 		synctest.Wait()
 		if got := c.metadata.Load(); got != 1 {
 			t.Errorf("%d Metadata requests after the same servers were set", got)
 		}
-		s.SetBootstrapServers([]string{"localhost:9101"})
+		s.Set([]string{"localhost:9101"}, Security{})
 		synctest.Wait()
 		if !slices.Contains(s.TopicNames(), "elsewhere") {
 			t.Errorf("topics %v", s.TopicNames())
@@ -140,7 +140,7 @@ func TestSetBootstrapServers(t *testing.T) {
 
 // A cluster that hangs does not delay new bootstrap servers, and who waits for a
 // refresh meanwhile gets the new cluster's answer.
-func TestSetBootstrapServersEndsARefresh(t *testing.T) {
+func TestSetEndsARefresh(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := newNet()
 		c := newClusterAt(t, n, 9101)
@@ -153,7 +153,7 @@ func TestSetBootstrapServersEndsARefresh(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		start := time.Now()
-		s.SetBootstrapServers([]string{"localhost:9101"})
+		s.Set([]string{"localhost:9101"}, Security{})
 		if !<-found {
 			t.Error("topic id not found at the new servers")
 		}
@@ -176,7 +176,7 @@ func TestBadBootstrapServers(t *testing.T) {
 			if _, _, err := s.Dial(t.Context(), -1); err == nil {
 				t.Errorf("%v: dialled", seeds)
 			}
-			s.SetBootstrapServers([]string{addr0})
+			s.Set([]string{addr0}, Security{})
 			synctest.Wait()
 			if h := s.Health(); !h.Reachable || c.metadata.Load() != 1 {
 				t.Errorf("health after correction %+v", h)
@@ -255,7 +255,7 @@ func TestOverTCP(t *testing.T) {
 	}
 
 	k.Close()
-	s.SetBootstrapServers([]string{dead.Addr().String()})
+	s.Set([]string{dead.Addr().String()}, Security{})
 	for s.Health().Reachable {
 		if ctx.Err() != nil {
 			t.Fatal("still healthy")
