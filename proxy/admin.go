@@ -12,7 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Admin serves /metrics, /healthz, /readyz and, if the policy says so, /debug/pprof.
+// Admin serves /metrics, /healthz, /readyz and, if the policy says so, /debug/pprof, to
+// those whom admin.basic_auth lets in. [Gateway.AdminTLS] is for its listener.
 func (g *Gateway) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{}))
@@ -25,20 +26,37 @@ func (g *Gateway) Admin() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	return g.guarded(mux)
+}
+
+// readiness is whether clients are served, and in words.
+func (g *Gateway) readiness() (status int, words string) {
+	reachable := false
+	for _, s := range g.snapshot.Load().slices {
+		reachable = reachable || s.Health().Reachable
+	}
+	switch {
+	case g.draining.Load():
+		return http.StatusServiceUnavailable, "not ready: draining"
+	case !g.started.Load():
+		return http.StatusServiceUnavailable, "not ready: starting"
+	case !reachable:
+		return http.StatusServiceUnavailable, "not ready: no slice can be reached"
+	}
+	return http.StatusOK, "ready"
 }
 
 // readyz is 503 while starting, while draining, and when no slice at all can be
 // reached. Its body names each slice and the last reload.
 func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
 	var body strings.Builder
-	reachable := false
+	status, first := g.readiness()
 	snap := g.snapshot.Load()
 	for _, name := range slices.Sorted(maps.Keys(snap.slices)) {
 		h := snap.slices[name].Health()
 		state := "unreachable"
 		if h.Reachable {
-			state, reachable = "reachable", true
+			state = "reachable"
 		}
 		fmt.Fprintf(&body, "slice %s: %s since %s, %d brokers, %d topics", name, state, h.Since.UTC().Format(time.RFC3339), h.Brokers, h.Topics)
 		if h.Err != "" {
@@ -55,15 +73,6 @@ func (g *Gateway) readyz(w http.ResponseWriter, _ *http.Request) {
 		for _, p := range last.problems {
 			fmt.Fprintln(&body, p)
 		}
-	}
-	status, first := http.StatusOK, "ready"
-	switch {
-	case g.draining.Load():
-		status, first = http.StatusServiceUnavailable, "not ready: draining"
-	case !g.started.Load():
-		status, first = http.StatusServiceUnavailable, "not ready: starting"
-	case !reachable:
-		status, first = http.StatusServiceUnavailable, "not ready: no slice can be reached"
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

@@ -46,8 +46,11 @@ type Gateway struct {
 	budget   *budget
 	seats    *seats
 	noise    noise
-	guard    *auth.Guard
-	clock    atomic.Int64 // when the janitor last looked, unix nanoseconds
+	guard    *auth.Guard // of listeners
+	// adminGuard is another one: who tries passwords at a listener shuts no one out of
+	// the metrics.
+	adminGuard *auth.Guard
+	clock      atomic.Int64 // when the janitor last looked, unix nanoseconds
 
 	snapshot   atomic.Pointer[snapshot]
 	lastReload atomic.Pointer[reload]
@@ -98,14 +101,15 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		options: o, settings: p.Gateway, log: o.Log, registry: o.Registry,
-		metrics: newMetrics(o.Registry, o.Version),
-		limiter: limiter.New(int(policy.NumRates)),
-		budget:  newBudget(p.Gateway.MaxBuffered),
-		seats:   newSeats(),
-		guard:   auth.NewGuard(auth.GuardOptions{}),
-		ports:   map[string]*port{},
-		conns:   map[*conn]struct{}{},
-		quit:    make(chan struct{}),
+		metrics:    newMetrics(o.Registry, o.Version),
+		limiter:    limiter.New(int(policy.NumRates)),
+		budget:     newBudget(p.Gateway.MaxBuffered),
+		seats:      newSeats(),
+		adminGuard: auth.NewGuard(auth.GuardOptions{}),
+		guard:      auth.NewGuard(auth.GuardOptions{}),
+		ports:      map[string]*port{},
+		conns:      map[*conn]struct{}{},
+		quit:       make(chan struct{}),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.clock.Store(time.Now().UnixNano())
@@ -260,6 +264,9 @@ func (g *Gateway) watchSlices() {
 			}
 		}
 		known = snap.slices
+		if server := snap.door.tls; server != nil {
+			g.metrics.expires("admin", "admin", server.Expires())
+		}
 		for name, s := range snap.slices {
 			up := 0.0
 			if s.Health().Reachable {

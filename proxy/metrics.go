@@ -47,6 +47,7 @@ type metrics struct {
 	sliceReachable *prometheus.GaugeVec
 	brokerLogins   *prometheus.CounterVec
 	certificates   *prometheus.GaugeVec
+	adminFailures  prometheus.Counter
 	buildInfo      *prometheus.GaugeVec
 
 	perTenant sync.Map // tenantKey -> *tenantMetrics
@@ -73,6 +74,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
 		brokerLogins:   counter("broker_logins_total", "Logins of the gateway at brokers, over clients' connections, by what became of them: ok, failed.", "slice", "outcome"),
 		certificates:   gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
+		adminFailures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admin_authentication_failures_total", Help: "Requests to the admin address with a name and a password that are not those of a user."}),
 		buildInfo:      gauge("build_info", "Always 1; the labels say what runs.", "version", "goversion"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "sluice_request_duration_seconds", Help: "From sent to the broker to answered.",
@@ -83,7 +85,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
 	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.connections, m.refused,
-		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.certificates, m.buildInfo)
+		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.certificates, m.adminFailures, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }

@@ -23,6 +23,7 @@ type snapshot struct {
 	policy *policy.Policy
 	slices map[string]*slice.Slice
 	nodes  map[viewKey]protocol.Nodes
+	door   adminDoor
 }
 
 // viewKey: at each listener a slice's brokers have other addresses.
@@ -96,6 +97,9 @@ func (g *Gateway) apply(p *policy.Policy) error {
 	var outbound map[string]slice.Security
 	if err == nil {
 		outbound, err = g.outbound(p, follows)
+	}
+	if err == nil {
+		next.door, err = g.adminDoor(&p.Admin, follows)
 	}
 	var opened []*port
 	if err == nil {

@@ -128,7 +128,7 @@ func demo(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("cannot start: %w", err)
 	}
 	defer gateway.Drain(canceled())
-	stopAdmin, err := serveAdmin(p.Admin.Address, gateway.Admin(), zap.NewNop())
+	stopAdmin, err := serveAdmin(p.Admin.Address, gateway, zap.NewNop())
 	if err != nil {
 		return fmt.Errorf("admin.address: %w", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -136,7 +137,7 @@ func run(ctx context.Context, path string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot start: %w", err)
 	}
-	stopAdmin, err := serveAdmin(p.Admin.Address, gateway.Admin(), log)
+	stopAdmin, err := serveAdmin(p.Admin.Address, gateway, log)
 	if err != nil {
 		gateway.Drain(canceled())
 		return fmt.Errorf("admin.address: %w", err)
@@ -191,12 +192,20 @@ func canceled() context.Context {
 }
 
 // serveAdmin serves metrics and health until the returned function is called.
-func serveAdmin(address string, handler http.Handler, log *zap.Logger) (stop func(), err error) {
+func serveAdmin(address string, gateway *proxy.Gateway, log *zap.Logger) (stop func(), err error) {
 	ln, err := net.Listen("tcp", address) //nolint:noctx // it opens at once or fails
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	quiet, err := zap.NewStdLogAt(log, zap.DebugLevel) // of handshakes and the like: noise
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	if config := gateway.AdminTLS(); config != nil {
+		ln = tls.NewListener(ln, config)
+	}
+	server := &http.Server{Handler: gateway.Admin(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: quiet}
 	go func() {
 		if err := server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			log.Error("admin server", zap.Error(err))
