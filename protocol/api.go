@@ -13,6 +13,8 @@ const (
 	Pass
 	// Local: answered by the gateway itself.
 	Local
+	// Login: SASL, offered at listeners that have it, and there before anything else.
+	Login
 )
 
 // API is one row of the table: all that Sluice knows of one API key. The

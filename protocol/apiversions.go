@@ -106,11 +106,11 @@ var softwareName = regexp.MustCompile(`\A[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9
 // that the table does not know is answered as Kafka does (KIP-511): body of
 // version 0, error 35, and only the versions of ApiVersions itself, so that the
 // client asks again with one of those; req is not looked at and may be nil. A
-// bad software name or version is error 42.
+// bad software name or version is error 42. With login, SASL is offered too.
 //
 // The answer's Version says how to encode it. Its response header has no tagged
 // fields in any version, flexible or not.
-func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions) *kmsg.ApiVersionsResponse {
+func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions, login bool) *kmsg.ApiVersionsResponse {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	self := Lookup(int16(kmsg.ApiVersions))
 	if !self.Knows(version) {
@@ -124,7 +124,7 @@ func AnswerApiVersions(version int16, req *kmsg.ApiVersionsRequest, v *Versions)
 		return resp
 	}
 	for _, a := range apis {
-		if r, ok := offered(a, v); ok {
+		if r, ok := offered(a, v); ok && (login || a.Access != Login) {
 			resp.ApiKeys = append(resp.ApiKeys, offer(a, r))
 		}
 	}
@@ -140,7 +140,7 @@ func offered(a *API, v *Versions) (Range, bool) {
 	switch {
 	case a.Access == Refuse:
 		return r, false
-	case v == nil, a.Access == Local:
+	case v == nil, a.Access == Local, a.Access == Login:
 		return r, true
 	}
 	broker, ok := v.Keys[a.Key]

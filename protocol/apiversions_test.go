@@ -45,7 +45,7 @@ func TestApiVersionsOffer(t *testing.T) {
 	v := VersionsOf(brokerVersions())
 	want := map[int16]Range{0: {0, 13}, 1: {4, 18}, 3: {0, 13}, 12: {0, 3}, 18: {0, 4}, 19: {2, 7}, 22: {0, 5}, 24: {0, 3}}
 	for version := int16(0); version <= 4; version++ {
-		resp := AnswerApiVersions(version, goodClient(version), &v)
+		resp := AnswerApiVersions(version, goodClient(version), &v, false)
 		if resp.Version != version || resp.ErrorCode != 0 {
 			t.Fatalf("version %d, error %d", resp.Version, resp.ErrorCode)
 		}
@@ -59,17 +59,17 @@ func TestApiVersionsOffer(t *testing.T) {
 // the same, and so does the gateway for brokers that do not (KAFKA-18659).
 func TestApiVersionsProduce(t *testing.T) {
 	v := Versions{Keys: map[int16]Range{0: {3, 12}}}
-	if got := keysOf(t, AnswerApiVersions(0, nil, &v)); got[0] != (Range{0, 12}) {
+	if got := keysOf(t, AnswerApiVersions(0, nil, &v, false)); got[0] != (Range{0, 12}) {
 		t.Errorf("Produce is offered as %v", got[0])
 	}
 	v.Keys[0] = Range{14, 15} // a broker beyond all that the table knows
-	if got, ok := keysOf(t, AnswerApiVersions(0, nil, &v))[0]; ok {
+	if got, ok := keysOf(t, AnswerApiVersions(0, nil, &v, false))[0]; ok {
 		t.Errorf("Produce is offered as %v to clients of brokers that know none of it", got)
 	}
 }
 
 func TestApiVersionsTable(t *testing.T) {
-	got := keysOf(t, AnswerApiVersions(4, goodClient(4), nil))
+	got := keysOf(t, AnswerApiVersions(4, goodClient(4), nil, false))
 	for _, a := range apis {
 		r, ok := got[a.Key]
 		if want := a.Access == Pass || a.Access == Local; ok != want {
@@ -79,7 +79,7 @@ func TestApiVersionsTable(t *testing.T) {
 			t.Errorf("%s is offered as %v", a.Name, r)
 		}
 	}
-	resp := AnswerApiVersions(4, goodClient(4), nil)
+	resp := AnswerApiVersions(4, goodClient(4), nil, false)
 	if len(resp.SupportedFeatures)+len(resp.FinalizedFeatures) != 0 || resp.FinalizedFeaturesEpoch != -1 {
 		t.Errorf("the table has no features, but %s", show(resp))
 	}
@@ -106,7 +106,7 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 	want := []byte{0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4} // as observed on a broker
 	for _, version := range []int16{5, 6, 127, math.MaxInt16, -1, math.MinInt16} {
 		for _, versions := range []*Versions{&v, nil} {
-			resp := AnswerApiVersions(version, nil, versions)
+			resp := AnswerApiVersions(version, nil, versions, false)
 			if got := resp.AppendTo(nil); resp.Version != 0 || !bytes.Equal(got, want) {
 				t.Errorf("version %d is answered in version %d with % x", version, resp.Version, got)
 			}
@@ -132,7 +132,7 @@ func TestApiVersionsSoftware(t *testing.T) {
 		{"ä", "1", false},
 	} {
 		for version := int16(0); version <= 4; version++ {
-			resp := AnswerApiVersions(version, &kmsg.ApiVersionsRequest{ClientSoftwareName: c.name, ClientSoftwareVersion: c.version}, &v)
+			resp := AnswerApiVersions(version, &kmsg.ApiVersionsRequest{ClientSoftwareName: c.name, ClientSoftwareVersion: c.version}, &v, false)
 			refused := version >= 3 && !c.ok
 			if (resp.ErrorCode == 42) != refused || (len(resp.ApiKeys) == 0) != refused || resp.Version != version {
 				t.Errorf("%q %q in version %d: %s", c.name, c.version, version, show(resp))
@@ -148,7 +148,7 @@ func TestApiVersionsFeatures(t *testing.T) {
 		3: "[{metadata.version 7 29}] [{metadata.version 29 29} {transaction.version 2 2}] 42",
 		4: "[{metadata.version 7 29} {transaction.version 0 2}] [{metadata.version 29 29} {transaction.version 2 2}] 42",
 	} {
-		resp := reread(t, AnswerApiVersions(version, goodClient(version), &v))
+		resp := reread(t, AnswerApiVersions(version, goodClient(version), &v, false))
 		var supported, finalized []struct {
 			name     string
 			min, max int16

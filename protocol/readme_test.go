@@ -62,7 +62,9 @@ func readmeTable(t *testing.T) string {
 			versions = strconv.Itoa(int(a.Min))
 		}
 		needs := "nothing"
-		if a.Access == Local {
+		if a.Access == Login {
+			needs = "nothing; offered at listeners with sasl"
+		} else if a.Access == Local {
 			needs = "nothing; Sluice answers it"
 		} else if guards := guardsOf(t, a); len(guards) > 0 {
 			needs = strings.Join(guards, "; ")

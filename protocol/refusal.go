@@ -41,7 +41,7 @@ func (r Refusal) Answer(req kmsg.Request) (resp kmsg.Response, hold time.Duratio
 	version := req.GetVersion()
 	api := Lookup(req.Key())
 	if v, is := req.(*kmsg.ApiVersionsRequest); is {
-		return AnswerApiVersions(version, v, nil), 0, true
+		return AnswerApiVersions(version, v, nil, false), 0, true
 	}
 	if api == nil || !api.Knows(version) {
 		return nil, 0, false

@@ -24,6 +24,8 @@ var errorFree = map[int16]string{
 	18: "an error makes clients ask again at once",
 	22: "an error makes clients ask again at once",
 	66: "Kafka leaves out what is denied",
+	17: "it never comes here: SASL is dealt with before",
+	36: "it never comes here: SASL is dealt with before",
 }
 
 // TestRefusalAnswersEverything: each offered API in each version is answered with

@@ -57,7 +57,7 @@ var apis = [...]*API{
 	14: define(API{Key: 14, Name: "SyncGroup", Min: 0, Max: 5, Access: Pass, Exempt: true, Route: ByGroup, Away: awayGroup}, row[*kmsg.SyncGroupRequest, *kmsg.SyncGroupResponse]{split: splitSyncGroup}),
 	15: define(API{Key: 15, Name: "DescribeGroups", Min: 0, Max: 6, Access: Pass, Route: ByGroup, Away: awayGroup}, row[*kmsg.DescribeGroupsRequest, *kmsg.DescribeGroupsResponse]{split: splitDescribeGroups, merge: mergeDescribeGroups, filter: filterDescribeGroups}),
 	16: define(API{Key: 16, Name: "ListGroups", Min: 0, Max: 5, Access: Pass, Route: ByNode}, row[*kmsg.ListGroupsRequest, *kmsg.ListGroupsResponse]{filter: filterListGroups}),
-	17: {Key: 17, Name: "SaslHandshake"},
+	17: {Key: 17, Name: "SaslHandshake", Min: 0, Max: 1, Access: Login, Exempt: true, Route: ToGateway},
 	18: {Key: 18, Name: "ApiVersions", Min: 0, Max: 4, Access: Local, Exempt: true, Route: ToGateway},
 	19: define(API{Key: 19, Name: "CreateTopics", Min: 0, Max: 7, Access: Pass, Route: ByTopic}, row[*kmsg.CreateTopicsRequest, *kmsg.CreateTopicsResponse]{
 		split:      splitCreateTopics,
@@ -123,7 +123,7 @@ var apis = [...]*API{
 		split:  byCluster(OpDescribe, deniedDescribeLogDirs),
 		filter: filterDescribeLogDirs,
 	}),
-	36: {Key: 36, Name: "SaslAuthenticate"},
+	36: {Key: 36, Name: "SaslAuthenticate", Min: 0, Max: 2, Access: Login, Exempt: true, Route: ToGateway},
 	37: define(API{Key: 37, Name: "CreatePartitions", Min: 0, Max: 3, Access: Pass, Route: ByTopic}, row[*kmsg.CreatePartitionsRequest, *kmsg.CreatePartitionsResponse]{
 		split:      splitCreatePartitions,
 		merge:      mergeCreatePartitions,

@@ -25,6 +25,7 @@ type pending struct {
 	local       []byte        // the whole answer, made here
 	own         chan<- []byte // takes the answer to a request of the gateway's own; room for one
 	denied      bool
+	login       bool // of SASL, and the broker is the server
 	sent        time.Time
 
 	*standing                        // of the client when it asked
@@ -139,20 +140,16 @@ func (r *recentAnswers) size() float64 {
 
 // oneAnswer passes one answer on.
 func (c *conn) oneAnswer() error {
-	if err := c.up.await(8); err != nil {
+	if err := c.up.await(4); err != nil { // a bare token may be as short
 		return err
 	}
-	b := c.up.buffered()
-	size, correlation := int(int32(binary.BigEndian.Uint32(b))), int32(binary.BigEndian.Uint32(b[4:]))
 	p, err := c.pairs.head(c.up.block)
 	if err != nil {
 		return err
 	}
-	switch {
-	case correlation != p.correlation:
-		return &closing{reason: reasonBrokerAnswer, text: "the broker answered request " + itoa(int(correlation)) + ", not " + itoa(int(p.correlation))}
-	case size < 4:
-		return &closing{reason: reasonBrokerAnswer, text: "the broker sent a frame of " + itoa(size) + " bytes"}
+	size, err := c.answerHead(p)
+	if err != nil {
+		return err
 	}
 	if 4+size <= wireBuffer { // else it streams
 		if err := c.up.await(4 + size); err != nil {
@@ -169,9 +166,12 @@ func (c *conn) oneAnswer() error {
 		c.recent.add(float64(4 + size))
 		p.settle(now, float64(4+size))
 	}
-	if p.api.Key == protocol.KeyFetch {
+	switch {
+	case p.login:
+		err = c.observeAnswer(p, 4+size)
+	case p.api.Key == protocol.KeyFetch:
 		err = c.relayFetch(p, 4+size, now)
-	} else {
+	default:
 		err = c.relayAnswer(p, 4+size, now)
 	}
 	if err != nil {

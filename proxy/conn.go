@@ -44,6 +44,8 @@ type conn struct {
 
 	ending atomic.Pointer[closing] // why another goroutine ended it
 
+	sasl *clientLogin // nil where clients do not log in
+
 	// Who it is, from the first request on.
 	named     bool
 	clientID  string
@@ -76,6 +78,7 @@ type conn struct {
 func newConn(g *Gateway, p *port, client net.Conn) *conn {
 	c := &conn{gw: g, port: p, entrance: p.at.Load().entrance, pairs: newPairs()}
 	client = c.arrival.receive(client, c.entrance)
+	c.sasl = newClientLogin(c.entrance)
 	c.client = client
 	c.in = newWire(client, &c.toBroker)
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
@@ -138,6 +141,11 @@ func (c *conn) serve() bool {
 // end the connection, none may skip ahead.
 func (c *conn) request(h *protocol.Header) error {
 	defer c.freeDecoded()
+	if c.sasl != nil {
+		if done, err := c.authenticate(h); done || err != nil { // SASL itself, and who is not known yet
+			return err
+		}
+	}
 	if err := c.identify(h); err != nil { // the tenant, under one snapshot of the policy
 		return err
 	}
@@ -200,7 +208,7 @@ func (c *conn) next() error {
 	}
 	for {
 		b := c.in.buffered()
-		more, err := c.header.Parse(b, c.gw.settings.MaxFrame)
+		more, err := c.parse(b)
 		size := 4 + int(c.header.Size)
 		switch {
 		case err != nil:
@@ -242,7 +250,7 @@ func (c *conn) idle() error {
 	if err := c.in.flush(); err != nil {
 		return err
 	}
-	c.watch.idle(c.in.at)
+	c.watch.idle(c.in.at, c.sasl != nil && !c.sasl.proved())
 	if c.gw.draining.Load() {
 		return errDraining
 	}
@@ -262,12 +270,12 @@ var errLongHeader = errors.New("request header: longer than 16 KiB")
 // notKafka ends a connection whose bytes are no request. One that has spoken Kafka
 // before is held like any other.
 func (c *conn) notKafka(err error) error {
-	why := &closing{reason: reasonNotKafka, noise: !c.named, hold: c.named, text: err.Error()}
+	why := &closing{reason: reasonNotKafka, noise: c.standing == nil, hold: c.standing != nil, text: err.Error()}
 	var header *protocol.HeaderError
 	if errors.As(err, &header) {
 		why.reason = header.Reason
 	}
-	if !c.named && edge.Sniff(c.in.buffered()) == edge.TLS {
+	if c.standing == nil && edge.Sniff(c.in.buffered()) == edge.TLS {
 		why.text = "the client speaks TLS on a port without it: set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or give the listener tls"
 	}
 	return why
@@ -286,7 +294,9 @@ func (c *conn) offered(h *protocol.Header, api *protocol.API) error {
 }
 
 // offers reports whether an API is offered to clients in that version.
-func offers(api *protocol.API, version int16) bool { return api != nil && api.Knows(version) }
+func offers(api *protocol.API, version int16) bool {
+	return api != nil && api.Access != protocol.Login && api.Knows(version)
+}
 
 // pending is what the answer will need to know of the request.
 func (c *conn) pending(q *query) *pending {

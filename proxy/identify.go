@@ -44,8 +44,21 @@ func (c *conn) identify(h *protocol.Header) error {
 
 // who finds the tenant of a client ID on this connection, by all that is known of it.
 func (c *conn) who(snap *snapshot, clientID string) (*policy.Tenant, *policy.Refused) {
+	if c.sasl != nil && !c.sasl.proved() { // on the way to the broker that it logs in at
+		if t := claimed(snap.policy, clientID); t != nil {
+			return t, nil
+		}
+	}
 	return admit(snap.policy, policy.Client{ID: clientID, Principal: c.principal(), Address: c.arrival.address})
 }
 
 // principal is whom the client has proved to be; empty: nobody.
-func (c *conn) principal() string { return c.arrival.proved }
+func (c *conn) principal() string {
+	if c.sasl == nil {
+		return c.arrival.proved
+	}
+	if proof := c.sasl.proof.Load(); proof != nil {
+		return *proof
+	}
+	return ""
+}

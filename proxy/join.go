@@ -83,10 +83,15 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 		req = decoded.(*kmsg.ApiVersionsRequest)
 		c.software = req.ClientSoftwareName
 	}
+	ctx, cancel := context.WithTimeout(c.ctx, versionsTimeout)
+	defer cancel()
 	var versions *protocol.Versions
-	if c.tenant != nil {
-		ctx, cancel := context.WithTimeout(c.ctx, versionsTimeout)
-		defer cancel()
+	switch {
+	case !c.named:
+		if versions, err = c.claimedVersions(ctx, h.ClientID); err != nil {
+			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
+		}
+	case c.tenant != nil:
 		if versions, err = c.slice.Versions(ctx); err != nil {
 			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 		}
@@ -95,5 +100,5 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 		}
 	}
 	p := c.pending(q)
-	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions))
+	return c.answer(p, protocol.AnswerApiVersions(h.Version, req, versions, c.sasl != nil))
 }

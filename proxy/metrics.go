@@ -38,6 +38,7 @@ type metrics struct {
 	overrun        *prometheus.CounterVec
 	denied         *prometheus.CounterVec
 	accepted       *prometheus.CounterVec
+	authFailures   *prometheus.CounterVec
 	connections    *prometheus.GaugeVec
 	refused        *prometheus.CounterVec
 	duration       *prometheus.HistogramVec
@@ -69,6 +70,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		overrun:        counter("limit_overrun_bytes_total", "Bytes that passed above a limit because waiting for them would have taken longer than gateway.max_throttle.", "tenant", "limit"),
 		denied:         counter("denied_total", "Resources that a rule denied, or in observe mode would have.", "tenant", "resource", "operation", "mode"),
 		accepted:       counter("accepted_connections_total", "Connections accepted, whatever became of them.", "listener"),
+		authFailures:   counter("authentication_failures_total", "Failed authentications of clients, by what was wrong; broker: it was the broker that refused.", "listener", "reason"),
 		connections:    gauge("connections", "Open client connections.", "tenant", "listener"),
 		refused:        counter("refused_connections_total", "Connections refused or closed by the gateway, by reason.", "reason"),
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
@@ -84,7 +86,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadOK:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_successful", Help: "1 when the last load of the file succeeded."}),
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
-	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.connections, m.refused,
+	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.authFailures, m.connections, m.refused,
 		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.certificates, m.adminFailures, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m

@@ -41,6 +41,14 @@ func admit(p *policy.Policy, c policy.Client) (*policy.Tenant, *policy.Refused) 
 	return t, nil
 }
 
+// claimed is the tenant that a client ID names, proved or not; nil: none.
+func claimed(p *policy.Policy, clientID string) *policy.Tenant {
+	if clientID == internalClientID {
+		return nil
+	}
+	return p.Identify(clientID)
+}
+
 // reload is how the last attempt to load the file ended.
 type reload struct {
 	at       time.Time

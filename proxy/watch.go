@@ -34,11 +34,16 @@ type watch struct {
 
 func (w *watch) start() { w.since.Store(time.Now().UnixNano()) }
 
-// idle: the next request may come when it likes.
-func (w *watch) idle(now time.Time) {
+// idle: the next request may come when it likes; from a client that has yet to prove
+// who it is, as soon as its first.
+func (w *watch) idle(now time.Time, unproved bool) {
+	next := phaseIdle
+	if unproved {
+		next = phaseFirst
+	}
 	if w.phase.Load() != phaseFirst {
 		w.since.Store(now.UnixNano())
-		w.phase.Store(phaseIdle)
+		w.phase.Store(next)
 	}
 }
 

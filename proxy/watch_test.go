@@ -18,8 +18,12 @@ func TestLate(t *testing.T) {
 	}{
 		{"silent", func(*conn) {}, 900 * time.Millisecond, ""},
 		{"silent for long", func(*conn) {}, 1100 * time.Millisecond, reasonFirstFrame},
-		{"half a first header", func(c *conn) { c.watch.idle(time.Now()); c.watch.frame(time.Now()) }, 1100 * time.Millisecond, reasonFirstFrame},
-		{"half a first frame", func(c *conn) { c.watch.idle(time.Now()); c.watch.frame(time.Now()); c.watch.size(time.Now(), 10) }, 1900 * time.Millisecond, ""},
+		{"half a first header", func(c *conn) { c.watch.idle(time.Now(), false); c.watch.frame(time.Now()) }, 1100 * time.Millisecond, reasonFirstFrame},
+		{"half a first frame", func(c *conn) {
+			c.watch.idle(time.Now(), false)
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
+		}, 1900 * time.Millisecond, ""},
 		{"half a first frame for long", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10) }, 2100 * time.Millisecond, reasonFrame},
 		{"a large frame has longer", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 5<<20) }, 6900 * time.Millisecond, ""},
 		{"but not for ever", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 5<<20) }, 7100 * time.Millisecond, reasonFrame},
@@ -46,18 +50,26 @@ func TestLate(t *testing.T) {
 			c.watch.ours()
 			c.watch.theirs(time.Now())
 		}, time.Hour, ""},
-		{"between two", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.idle(time.Now()) }, 9 * time.Second, ""},
-		{"idle", func(c *conn) { c.watch.frame(time.Now()); c.watch.size(time.Now(), 10); c.watch.idle(time.Now()) }, 11 * time.Second, reasonIdle},
+		{"between two", func(c *conn) {
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
+			c.watch.idle(time.Now(), false)
+		}, 9 * time.Second, ""},
+		{"idle", func(c *conn) {
+			c.watch.frame(time.Now())
+			c.watch.size(time.Now(), 10)
+			c.watch.idle(time.Now(), false)
+		}, 11 * time.Second, reasonIdle},
 		{"long poll", func(c *conn) {
 			c.watch.frame(time.Now())
 			c.watch.size(time.Now(), 10)
-			c.watch.idle(time.Now())
+			c.watch.idle(time.Now(), false)
 			c.pairs.q = []*pending{{}}
 		}, time.Hour, ""},
 		{"answered lately", func(c *conn) {
 			c.watch.frame(time.Now())
 			c.watch.size(time.Now(), 10)
-			c.watch.idle(time.Now())
+			c.watch.idle(time.Now(), false)
 			c.watch.answered(time.Now().Add(time.Hour))
 		}, time.Hour + 9*time.Second, ""},
 	} {
