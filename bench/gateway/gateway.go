@@ -39,6 +39,7 @@ type Gateway struct {
 	Path string
 
 	tb      testing.TB
+	options Options
 	brokers []*kafka.Broker
 	ports   int // the first of those in use
 	command *exec.Cmd
@@ -76,20 +77,42 @@ func executable(tb testing.TB) string {
 	return build.path
 }
 
+// Options are what the policy file says. Lines of YAML stand without indentation.
+type Options struct {
+	// Settings are what stands in the gateway block, Tenants the text from "tenants:" on.
+	Settings, Tenants string
+	// Servers are bootstrap servers of the slices in place of the brokers' plain
+	// addresses, and Slices further lines of each.
+	Servers, Slices []string
+	// Listener has further lines of the listener.
+	Listener string
+	// Env is what the process has in its environment beside the test's own.
+	Env []string
+	// Unready: its slices cannot be reached, and StartWith does not wait for them.
+	Unready bool
+}
+
 // Start runs a gateway in front of one or two brokers, whose slices are called
 // orders and clicks, and stops it when the test ends. tenants is the file's text
 // from "tenants:" on; settings is what stands in its gateway block.
 func Start(tb testing.TB, settings, tenants string, brokers ...*kafka.Broker) *Gateway {
 	tb.Helper()
-	g := &Gateway{tb: tb, brokers: brokers, Path: filepath.Join(tb.TempDir(), "sluice.yaml")}
+	return StartWith(tb, Options{Settings: settings, Tenants: tenants}, brokers...)
+}
+
+// StartWith is Start for those who say more.
+func StartWith(tb testing.TB, o Options, brokers ...*kafka.Broker) *Gateway {
+	tb.Helper()
+	g := &Gateway{tb: tb, options: o, brokers: brokers, Path: filepath.Join(tb.TempDir(), "sluice.yaml")}
 	first, err := freePorts(2 + 4*len(brokers))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	g.ports = first
 	g.Address, g.Admin = loopback(first), loopback(first+1)
-	g.Write(settings, tenants)
+	g.Write(o.Settings, o.Tenants)
 	g.command = exec.CommandContext(context.Background(), executable(tb), "run", "--config", g.Path) //nolint:gosec // our own binary
+	g.command.Env = append(os.Environ(), o.Env...)
 	g.command.Stderr, g.command.Stdout = &g.log, &g.log
 	if err := g.command.Start(); err != nil {
 		tb.Fatal(err)
@@ -102,7 +125,9 @@ func Start(tb testing.TB, settings, tenants string, brokers ...*kafka.Broker) *G
 			tb.Logf("the end of the gateway's log:\n%s", tail(g.Log(), 40))
 		}
 	})
-	g.Ready(len(brokers))
+	if !o.Unready {
+		g.Ready(len(brokers))
+	}
 	return g
 }
 
@@ -112,9 +137,16 @@ func (g *Gateway) Write(settings, tenants string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "admin:\n  address: %s\n  pprof: true\ngateway: {%s}\nclient_ids:\n  pattern: \"{team}.{app}\"\n  unmatched: refuse\nslices:\n", g.Admin, settings)
 	for i, k := range g.brokers {
-		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", sliceNames[i], i, k.Address)
+		server := k.Address
+		if i < len(g.options.Servers) {
+			server = g.options.Servers[i]
+		}
+		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", sliceNames[i], i, server)
+		if i < len(g.options.Slices) {
+			b.WriteString(indented(g.options.Slices[i]))
+		}
 	}
-	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n    broker_ports:\n", g.Address)
+	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n%s    broker_ports:\n", g.Address, indented(g.options.Listener))
 	for i := range g.brokers {
 		at := g.ports + 2 + 4*i
 		fmt.Fprintf(&b, "      %s: {nodes: 1-4, ports: %d-%d}\n", sliceNames[i], at, at+3)
@@ -123,6 +155,15 @@ func (g *Gateway) Write(settings, tenants string) {
 	if err := os.WriteFile(g.Path, []byte(b.String()), 0o600); err != nil {
 		g.tb.Fatal(err)
 	}
+}
+
+// indented are lines within an item of a list.
+func indented(lines string) string {
+	var b strings.Builder
+	for line := range strings.Lines(lines) {
+		b.WriteString("    " + strings.TrimSuffix(line, "\n") + "\n")
+	}
+	return b.String()
 }
 
 // Ready waits until so many slices can be reached.
