@@ -109,6 +109,8 @@ func (c *conn) answers() bool {
 			why = &closing{reason: reasonClientGone, quiet: true, text: "an answer could not be written: " + err.Error()}
 		case errors.Is(err, errBeyondBuffer):
 			why = &closing{reason: reasonBrokerAnswer, text: "the broker's answer: " + err.Error()}
+		case c.sasl != nil && !c.sasl.proved():
+			why = &closing{reason: reasonAuthentication, hold: true, text: "the broker closed the connection of a client that was authenticating: " + err.Error()}
 		default:
 			why = &closing{reason: reasonBrokerClosed, quiet: c.pairs.len() == 0, text: "the broker's connection ended: " + err.Error()}
 		}

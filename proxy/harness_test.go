@@ -87,6 +87,7 @@ type door struct {
 	lines string // of the listener: tls, sasl, proxy_protocol
 	hosts string // broker_hosts in place of broker_ports
 	by    string // identify_by
+	slice string // more lines of each slice
 }
 
 // newRigAt starts a gateway with such a listener.
@@ -129,7 +130,7 @@ func (r *rig) write(gateway, tenants string) {
 	fmt.Fprintf(&b, "admin: {address: 127.0.0.1:0}\ngateway: {%s}\nclient_ids: {pattern: \"{team}.{app}\", unmatched: refuse, identify_by: %s}\nslices:\n", gateway, cmp.Or(r.door.by, "client_id"))
 	names := []string{"orders", "clicks"}
 	for i, c := range r.clusters {
-		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n", names[i], i, strings.Join(c.ListenAddrs(), ", "))
+		fmt.Fprintf(&b, "  - name: %s\n    slot: %d\n    bootstrap_servers: [%s]\n%s", names[i], i, strings.Join(c.ListenAddrs(), ", "), r.door.slice)
 	}
 	fmt.Fprintf(&b, "listeners:\n  - name: edge\n    address: %s\n    advertised_host: 127.0.0.1\n%s", r.bootstrap, r.door.lines)
 	if r.door.hosts != "" {

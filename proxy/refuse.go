@@ -198,6 +198,9 @@ func (c *conn) admit(tenant *policy.Tenant) error {
 	c.join(tenant)
 	if tenant == nil {
 		c.in.block() // the log may be slow
+		if c.sasl != nil && !c.sasl.proved() {
+			return nil // it is told as its authentication fails
+		}
 		c.gw.tell(c, &closing{reason: c.refused.Reason, text: c.refused.Text})
 		return nil
 	}
