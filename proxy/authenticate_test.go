@@ -354,3 +354,52 @@ func TestBorrowedClientID(t *testing.T) {
 		})
 	}
 }
+
+// A reload that gives a tenant to others takes it from who is connected.
+func TestReloadOfPrincipals(t *testing.T) {
+	t.Parallel()
+	a := kafka.NewAuthority(t)
+	r := newRigAt(t, door{lines: terminateLines(t, a, plainAllowed)}, "", boundTenant, fakeCluster(t, "payments.a"))
+	come := func() *raw {
+		c := r.raw("payments.app", "")
+		c.ask(apiVersionsReq(3))
+		if got, err := c.login(1, "PLAIN", plainToken("alice")); err != nil {
+			t.Fatalf("%v %v", got, err)
+		}
+		c.ask(kmsg.NewPtrMetadataRequest())
+		return c
+	}
+	c := come()
+	r.rewrite("User:alice", "User:carol")
+	p := c.ask(produceReq(8, 1, 10, "payments.a")).(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+	if p.ErrorCode != 44 || !strings.Contains(*p.ErrorMessage, `principal "User:alice" does not`) {
+		t.Errorf("%v", p)
+	}
+	if n := r.lines("client refused", map[string]string{"reason": "principal", "principal": "User:alice"}); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+	r.rewrite("User:carol", "User:alice")
+	if p := c.ask(produceReq(8, 1, 10, "payments.a")).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode == 44 {
+		t.Errorf("back again: %v", p)
+	}
+	come()
+}
+
+// Where the principal names the tenant, the client ID does not matter.
+func TestIdentifyByPrincipal(t *testing.T) {
+	t.Parallel()
+	a := kafka.NewAuthority(t)
+	tenants := `tenants:
+  - {name: hers, principals: ["User:alice"], home: orders, rules: [{allow: [ALL], everything: true}]}
+`
+	r := newRigAt(t, door{lines: terminateLines(t, a, plainAllowed), by: "principal"}, "", tenants, fakeCluster(t, "payments.a"))
+	c := r.client("anything", kgo.SASL(scram.Auth{User: "alice", Pass: secret}.AsSha512Mechanism()), kgo.DefaultProduceTopic("payments.a"))
+	if err := c.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); err != nil {
+		t.Error(err)
+	}
+	bob := r.raw("anything", "")
+	if got, err := bob.login(1, "PLAIN", plainToken("bob")); !errors.Is(err, kerr.SaslAuthenticationFailed) || !strings.Contains(*got.ErrorMessage, "belongs to no tenant") {
+		t.Errorf("%v %v", got, err)
+	}
+	r.noSecrets()
+}

@@ -20,7 +20,8 @@ import (
 // gateway itself are known.
 func passRig(t testing.TB, tenants string, more ...kfake.Opt) (*rig, *tap) {
 	t.Helper()
-	opts := append(more, kfake.SeedTopics(4, "payments.a"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "sluice", secret))
+	opts := []kfake.Opt{kfake.SeedTopics(4, "payments.a"), kfake.EnableSASL(), kfake.Superuser("PLAIN", "sluice", secret)}
+	opts = append(opts, more...)
 	for _, m := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		opts = append(opts, kfake.Superuser(m, "alice", secret), kfake.Superuser(m, "bob", secret))
 	}

@@ -28,9 +28,10 @@ var wireBuffers = sync.Pool{New: func() any { b := make([]byte, wireBuffer); ret
 type wire struct {
 	half
 	conn net.Conn
-	raw  syscall.RawConn // nil where the transport has none; then reads hold a buffer
+	raw  syscall.RawConn // nil where the transport has none; then reads hold a buffer: see trickle
 	out  *outlet         // where what is passed on goes
 
+	small  []byte  // for trickle
 	pooled *[]byte // the pooled buffer behind buf, nil when buf is a small remainder
 	buf    []byte
 	r, w   int // buf[r:w] has been read and not used
@@ -157,7 +158,11 @@ func (b *wire) await(n int) error {
 	}
 	for b.w-b.r < n {
 		err := b.flush()
-		if err == nil {
+		switch {
+		case err != nil:
+		case b.raw == nil && b.w == b.r:
+			err = b.trickle()
+		default:
 			err = b.poll()
 		}
 		if err != nil && b.w > b.r {
@@ -186,6 +191,22 @@ func (b *wire) poll() error {
 		return err
 	}
 	return b.took()
+}
+
+// trickle reads the first of what comes next where a read holds its buffer while it
+// waits, as TLS does: most connections wait most of the time.
+func (b *wire) trickle() error {
+	b.shrink()
+	if b.small == nil {
+		b.small = make([]byte, smallRest)
+	}
+	b.buf, b.r, b.w = b.small, 0, 0
+	n, err := b.conn.Read(b.buf)
+	b.at = time.Now()
+	if b.w = n; n > 0 {
+		return nil
+	}
+	return err
 }
 
 // fill reads at least one more byte, waiting for it without a pooled buffer. It

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -207,5 +208,42 @@ func TestHungUp(t *testing.T) {
 	eventually(t, time.Second, "it hung up", w.hungUp)
 	if p, _ := wirePair(t, false); p.hungUp() {
 		t.Error("a pipe hung up")
+	}
+}
+
+// sized is a transport without a descriptor that notes the buffers it is given.
+type sized struct {
+	net.Conn
+	sizes []int
+}
+
+func (s *sized) Read(b []byte) (int, error) {
+	s.sizes = append(s.sizes, len(b))
+	for i := range b {
+		b[i] = byte(len(s.sizes))
+	}
+	return len(b), nil
+}
+
+// Who waits for a request over TLS holds no large buffer.
+func TestTrickle(t *testing.T) {
+	t.Parallel()
+	conn := &sized{}
+	b := newWire(conn, &outlet{})
+	for range 2 {
+		conn.sizes = nil
+		if err := b.await(1); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.await(smallRest + 1); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{smallRest, wireBuffer - smallRest}; !slices.Equal(conn.sizes, want) {
+			t.Errorf("reads into %v, want %v", conn.sizes, want)
+		}
+		if got := b.buffered(); len(got) != wireBuffer || got[0] != 1 || got[smallRest] != 2 {
+			t.Errorf("%d bytes, %d %d", len(got), got[0], got[smallRest])
+		}
+		b.use(wireBuffer)
 	}
 }

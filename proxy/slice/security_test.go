@@ -38,7 +38,7 @@ func loginAs(t *testing.T, mechanism, password string) *login.Login {
 // secureCluster is a fake cluster with TLS, which may ask for certificates, and SASL.
 func secureCluster(t *testing.T, a *kafka.Authority, mutual bool, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
-	pair := a.Issue(t, "broker", pkix.Name{CommonName: "broker"})
+	pair := a.Issue(t, strings.ReplaceAll(t.Name(), "/", "-"), pkix.Name{CommonName: "broker"})
 	config := a.TLS(t, pair)
 	if mutual {
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, config.RootCAs
