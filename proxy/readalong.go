@@ -19,7 +19,7 @@ func (c *conn) passLogin(h *protocol.Header) error {
 	if err := c.identify(h); err != nil { // by the client ID, which says where the broker is
 		return err
 	}
-	q := &c.query
+	q := new(query) // not kept: it has a secret in it
 	if err := c.readLogin(h, q); err != nil {
 		return err
 	}
