@@ -380,7 +380,7 @@ func (c *conn) connect() error {
 	if err != nil {
 		return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 	}
-	if c.session, err = c.login(ctx, up); err != nil {
+	if c.session, err = c.login(up); err != nil {
 		_ = up.Close()
 		return &closing{reason: reasonBrokerLogin, brief: true, text: err.Error()}
 	}

@@ -18,12 +18,13 @@ import (
 // entrance is what stands between a listener's ports and the first request under one
 // policy. It never changes.
 type entrance struct {
-	balancers []netip.Prefix  // who sends a header of the PROXY protocol
-	tls       *tls.Config     // nil: none
-	names     *auth.NameRules // make principals of certificates; nil: they are not asked for
-	hosts     *policy.BrokerHosts
-	sasl      *policy.SASLServer // nil: none
-	server    *auth.Server       // where the gateway is the server of SASL
+	balancers   []netip.Prefix  // who sends a header of the PROXY protocol
+	tls         *tls.Config     // nil: none
+	certificate *edge.Server    // what it is made of
+	names       *auth.NameRules // make principals of certificates; nil: they are not asked for
+	hosts       *policy.BrokerHosts
+	sasl        *policy.SASLServer // nil: none
+	server      *auth.Server       // where the gateway is the server of SASL
 }
 
 // open reports whether nothing is asked of a client before its first request.
@@ -50,7 +51,7 @@ func (g *Gateway) entrance(l *policy.Listener, into following) (*entrance, error
 		if err != nil {
 			return nil, err
 		}
-		e.tls = server.Config()
+		e.tls, e.certificate = server.Config(), server
 		if l.TLS.ClientAuth != string(edge.ClientAuthNone) {
 			e.names = l.TLS.NameRules
 		}

@@ -254,26 +254,23 @@ func (g *Gateway) close() {
 func (g *Gateway) watchSlices() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	told, known := map[string]bool{}, map[string]*slice.Slice{}
+	told, known, shown := map[string]bool{}, map[string]*slice.Slice{}, certificates{}
 	for {
 		snap := g.snapshot.Load()
 		for name := range known {
 			if snap.slices[name] == nil {
 				g.metrics.sliceReachable.DeleteLabelValues(name)
-				g.metrics.expires("slice", name, time.Time{})
 			}
 		}
 		known = snap.slices
-		if server := snap.door.tls; server != nil {
-			g.metrics.expires("admin", "admin", server.Expires())
-		}
+		g.metrics.certificates(shown, snap.certificates)
+		shown = snap.certificates
 		for name, s := range snap.slices {
 			up := 0.0
 			if s.Health().Reachable {
 				up = 1
 			}
 			g.metrics.sliceReachable.WithLabelValues(name).Set(up)
-			g.metrics.expires("slice", name, s.CertificateExpires())
 			for _, l := range snap.policy.Listeners {
 				g.tellUnseen(snap, l, s, told)
 			}

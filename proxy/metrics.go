@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -47,7 +46,7 @@ type metrics struct {
 	reloadTime     prometheus.Gauge
 	sliceReachable *prometheus.GaugeVec
 	brokerLogins   *prometheus.CounterVec
-	certificates   *prometheus.GaugeVec
+	expiry         *prometheus.GaugeVec
 	adminFailures  prometheus.Counter
 	buildInfo      *prometheus.GaugeVec
 
@@ -75,7 +74,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		refused:        counter("refused_connections_total", "Connections refused or closed by the gateway, by reason.", "reason"),
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
 		brokerLogins:   counter("broker_logins_total", "Logins of the gateway at brokers, over clients' connections, by what became of them: ok, failed.", "slice", "outcome"),
-		certificates:   gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
+		expiry:         gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
 		adminFailures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admin_authentication_failures_total", Help: "Requests to the admin address with a name and a password that are not those of a user."}),
 		buildInfo:      gauge("build_info", "Always 1; the labels say what runs.", "version", "goversion"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -87,7 +86,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
 	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.authFailures, m.connections, m.refused,
-		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.certificates, m.adminFailures, m.buildInfo)
+		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.expiry, m.adminFailures, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }
@@ -167,13 +166,4 @@ func mode(observe bool) string {
 func (t *tenantMetrics) throttled(limit string, level limiter.Level, observe bool, seconds float64) {
 	t.m.throttledReqs.WithLabelValues(t.tenant, limit, level.String(), mode(observe)).Inc()
 	t.m.throttledSecs.WithLabelValues(t.tenant, limit, level.String(), mode(observe)).Add(seconds)
-}
-
-// expires says when a certificate ends; the zero time is that of none.
-func (m *metrics) expires(kind, name string, at time.Time) {
-	if at.IsZero() {
-		m.certificates.DeleteLabelValues(kind, name)
-		return
-	}
-	m.certificates.WithLabelValues(kind, name).Set(float64(at.Unix()))
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -18,11 +17,11 @@ import (
 
 // login is the first one, before anything else is sent. Where clients log in at the
 // broker themselves, there is none.
-func (c *conn) login(ctx context.Context, up net.Conn) (*slice.Session, error) {
+func (c *conn) login(up net.Conn) (*slice.Session, error) {
 	if with := c.entrance.sasl; with != nil && with.Passthrough {
 		return nil, nil
 	}
-	session, logged, err := c.slice.Login(ctx, up, rand.Float64())
+	session, logged, err := c.slice.Login(c.ctx, up, rand.Float64())
 	if logged || err != nil {
 		c.countLogin(c.slice, err)
 	}

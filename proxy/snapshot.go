@@ -20,10 +20,11 @@ const internalClientID = "__admin_client"
 // snapshot is one policy and what the gateway has built for it. It never changes; a
 // request sees exactly one.
 type snapshot struct {
-	policy *policy.Policy
-	slices map[string]*slice.Slice
-	nodes  map[viewKey]protocol.Nodes
-	door   adminDoor
+	policy       *policy.Policy
+	slices       map[string]*slice.Slice
+	nodes        map[viewKey]protocol.Nodes
+	door         adminDoor
+	certificates certificates
 }
 
 // viewKey: at each listener a slice's brokers have other addresses.
@@ -109,6 +110,7 @@ func (g *Gateway) apply(p *policy.Policy) error {
 	if err == nil {
 		next.door, err = g.adminDoor(&p.Admin, follows)
 	}
+	next.certificates = certificatesOf(entrances, outbound, next.door)
 	var opened []*port
 	if err == nil {
 		opened, err = g.bind(p, entrances)

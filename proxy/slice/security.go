@@ -144,12 +144,3 @@ func (x Security) hint() string {
 	}
 	return "is it a Kafka listener, without TLS or SASL?"
 }
-
-// CertificateExpires is when the certificate that the slice shows to brokers ends; the
-// zero time without one.
-func (s *Slice) CertificateExpires() time.Time {
-	if with := s.target.Load().security.TLS; with != nil {
-		return with.Expires()
-	}
-	return time.Time{}
-}
