@@ -229,3 +229,52 @@ func TestWrongWayOut(t *testing.T) {
 		})
 	}
 }
+
+// TestRotationOut changes the gateway's certificate fifty times under load: nothing
+// fails, and new connections show the new one.
+func TestRotationOut(t *testing.T) {
+	b, a := secureBroker(t, time.Hour)
+	g := startOut(t, waysOut(t, b, a)["mTLS"], b)
+	ctx, stop := context.WithCancel(t.Context())
+	var records atomic.Int64
+	done := make(chan error, 1)
+	go func() { done <- producesUntil(ctx, g.Address, &records) }()
+	for i := range 50 {
+		a.Issue(t, "sluice", pkix.Name{CommonName: "Sluice", Organization: []string{"Test"}})
+		g.Reload()
+		cl, err := kgo.NewClient(kgo.SeedBrokers(g.Address), kgo.ClientID("payments.new"), kgo.RequestRetries(0), kgo.DisableIdempotentWrite())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cl.ProduceSync(ctx, &kgo.Record{Topic: "payments.a", Value: []byte("x")}).FirstErr()
+		cl.Close()
+		if err != nil {
+			t.Fatalf("rotation %d: %v", i, err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := g.Metric("sluice_refused_connections_total"); n != 0 {
+		t.Errorf("%v connections ended", n)
+	}
+	t.Logf("%d records of one client meanwhile", records.Load())
+}
+
+// producesUntil writes one record after the other over one connection, without a retry.
+func producesUntil(ctx context.Context, address string, n *atomic.Int64) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ClientID("payments.steady"), kgo.RequestRetries(0), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	for ctx.Err() == nil {
+		err := cl.ProduceSync(ctx, &kgo.Record{Topic: "payments.a", Value: []byte("x")}).FirstErr()
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		n.Add(1)
+	}
+	return nil
+}
