@@ -64,7 +64,9 @@ func union[E any, K comparable](s, others []E, key func(*E) K) []E {
 		has[key(&s[i])] = struct{}{}
 	}
 	for i := range others {
-		if _, ok := has[key(&others[i])]; !ok {
+		k := key(&others[i])
+		if _, ok := has[k]; !ok {
+			has[k] = struct{}{}
 			s = append(s, others[i])
 		}
 	}

@@ -10,11 +10,19 @@ import (
 
 // Joining what says something of topics and configurations.
 
-func takeElectLeaders(first, other *kmsg.ElectLeadersResponse) {
-	if first.ErrorCode == codeNone {
-		first.ErrorCode = other.ErrorCode
+// joinElectLeaders tells of no topic that its slice does not own, which null topics bring.
+func joinElectLeaders(_ *kmsg.ElectLeadersRequest, answers []slotAnswer[*kmsg.ElectLeadersResponse], v VirtualCluster) *kmsg.ElectLeadersResponse {
+	resp := kmsg.NewPtrElectLeadersResponse()
+	resp.Version = answers[0].resp.Version
+	for _, a := range answers {
+		if resp.ErrorCode == codeNone {
+			resp.ErrorCode = a.resp.ErrorCode
+		}
+		resp.Topics = append(resp.Topics, keep(a.resp.Topics, func(t *kmsg.ElectLeadersResponseTopic) bool {
+			return len(answers) == 1 || ownerOf(v, Topic, t.Topic) == a.slot
+		})...)
 	}
-	first.Topics = append(first.Topics, other.Topics...)
+	return resp
 }
 
 func takeAlterPartitionReassignments(first, other *kmsg.AlterPartitionAssignmentsResponse) {
@@ -31,9 +39,10 @@ func takeListPartitionReassignments(first, other *kmsg.ListPartitionReassignment
 // Resources that were changed in several slices have the first error.
 
 func takeAlterConfigs(first, other *kmsg.AlterConfigsResponse) {
+	asked := len(first.Resources)
 	for i := range other.Resources {
 		o := &other.Resources[i]
-		at := slices.IndexFunc(first.Resources, func(r kmsg.AlterConfigsResponseResource) bool {
+		at := slices.IndexFunc(first.Resources[:asked], func(r kmsg.AlterConfigsResponseResource) bool {
 			return r.ResourceType == o.ResourceType && r.ResourceName == o.ResourceName
 		})
 		if at < 0 {
@@ -46,9 +55,10 @@ func takeAlterConfigs(first, other *kmsg.AlterConfigsResponse) {
 }
 
 func takeIncrementalAlterConfigs(first, other *kmsg.IncrementalAlterConfigsResponse) {
+	asked := len(first.Resources)
 	for i := range other.Resources {
 		o := &other.Resources[i]
-		at := slices.IndexFunc(first.Resources, func(r kmsg.IncrementalAlterConfigsResponseResource) bool {
+		at := slices.IndexFunc(first.Resources[:asked], func(r kmsg.IncrementalAlterConfigsResponseResource) bool {
 			return r.ResourceType == o.ResourceType && r.ResourceName == o.ResourceName
 		})
 		if at < 0 {

@@ -146,7 +146,7 @@ var apis = [...]*API{
 	43: define(API{Key: 43, Name: "ElectLeaders", Min: 0, Max: 2, Access: Pass, Route: ByTopic}, row[*kmsg.ElectLeadersRequest, *kmsg.ElectLeadersResponse]{
 		split:  byCluster(OpAlter, deniedElectLeaders),
 		divide: divideElectLeaders,
-		join:   inTurn[*kmsg.ElectLeadersRequest](takeElectLeaders),
+		join:   joinElectLeaders,
 	}),
 	44: define(API{Key: 44, Name: "IncrementalAlterConfigs", Min: 0, Max: 1, Access: Pass, Route: ByResource}, row[*kmsg.IncrementalAlterConfigsRequest, *kmsg.IncrementalAlterConfigsResponse]{
 		split:      splitIncrementalAlterConfigs,
