@@ -63,23 +63,28 @@ func joinOffsetCommit(req *kmsg.OffsetCommitRequest, answers []slotAnswer[*kmsg.
 }
 
 // joinOffsetDelete: an error for all of a slice's part is one of its partitions, unless
-// it is the home's: that is about the group.
+// it is the home's: that is about the group. Where the group does not exist there is
+// nothing to delete, unless it exists nowhere.
 func joinOffsetDelete(req *kmsg.OffsetDeleteRequest, answers []slotAnswer[*kmsg.OffsetDeleteResponse], v VirtualCluster) *kmsg.OffsetDeleteResponse {
 	home := ownerOf(v, Group, req.Group)
+	exists := slices.ContainsFunc(answers, func(a slotAnswer[*kmsg.OffsetDeleteResponse]) bool { return a.resp.ErrorCode == codeNone })
 	resp := kmsg.NewPtrOffsetDeleteResponse()
 	resp.Version = answers[0].resp.Version
 	for _, a := range answers {
-		if a.resp.ErrorCode == codeNone {
+		code := a.resp.ErrorCode
+		switch {
+		case code == codeNone:
 			resp.Topics = append(resp.Topics, a.resp.Topics...)
 			continue
-		}
-		if a.slot == home {
-			resp.ErrorCode = a.resp.ErrorCode
+		case code == codeGroupIDNotFound && exists:
+			code = codeNone
+		case a.slot == home || code == codeGroupIDNotFound:
+			resp.ErrorCode = code
 			continue
 		}
 		for i := range req.Topics {
 			if t := &req.Topics[i]; ownerOf(v, Topic, t.Topic) == a.slot {
-				resp.Topics = append(resp.Topics, refusedOffsetDelete(t, a.resp.ErrorCode))
+				resp.Topics = append(resp.Topics, refusedOffsetDelete(t, code))
 			}
 		}
 	}
@@ -90,9 +95,6 @@ func joinOffsetDelete(req *kmsg.OffsetDeleteRequest, answers []slotAnswer[*kmsg.
 }
 
 func refusedOffsetDelete(t *kmsg.OffsetDeleteRequestTopic, code int16) kmsg.OffsetDeleteResponseTopic {
-	if code == codeGroupIDNotFound {
-		code = codeNone // it never committed anything there
-	}
 	return kmsg.OffsetDeleteResponseTopic{
 		Topic: t.Topic,
 		Partitions: each(t.Partitions, func(p *kmsg.OffsetDeleteRequestTopicPartition) kmsg.OffsetDeleteResponseTopicPartition {
