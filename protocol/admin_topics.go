@@ -25,7 +25,10 @@ func splitCreateTopics(req *kmsg.CreateTopicsRequest, j Judge) (*kmsg.CreateTopi
 		func(t *kmsg.CreateTopicsRequestTopic) int16 { return codeOf(j, OpCreate, Topic, t.Topic) },
 		func(t *kmsg.CreateTopicsRequestTopic, code int16) kmsg.CreateTopicsResponseTopic {
 			a := kmsg.NewCreateTopicsResponseTopic() // partitions and replication factor are -1
-			a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, code, kmsg.StringPtr("Authorization failed.")
+			a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, code, errorText(code)
+			if code == codeTopicAuthorizationFailed {
+				a.ErrorMessage = kmsg.StringPtr("Authorization failed.")
+			}
 			a.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 			return a
 		})

@@ -115,3 +115,81 @@ func dropFailedGroups(resp kmsg.Response, got, want map[string]int) {
 		}
 	}
 }
+
+// A replica that is a broker of another slice than the topic's never becomes one of the
+// topic's own: the id that the slice gets is no broker's, which it refuses with
+// INVALID_REPLICA_ASSIGNMENT. Who is there keeps its own id.
+func TestReplicasOfAnotherSlice(t *testing.T) {
+	ids := func() []int32 { return []int32{1, 2 | 3<<SlotBits, 1 | 5<<SlotBits} }
+	want := map[int][]int32{ // by the topic's slot
+		0: {1, 2 | 3<<SlotBits, 1 | 5<<SlotBits},
+		3: {RefusalNode, 2, 1 | 5<<SlotBits},
+		5: {RefusalNode, 2 | 3<<SlotBits, 1},
+	}
+	topics := []string{"a.one", "home", "f.one"}
+	create, grow, move := &kmsg.CreateTopicsRequest{ValidateOnly: true}, &kmsg.CreatePartitionsRequest{}, &kmsg.AlterPartitionAssignmentsRequest{}
+	for _, topic := range topics {
+		create.Topics = append(create.Topics, kmsg.CreateTopicsRequestTopic{Topic: topic, ReplicaAssignment: []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: ids()}}})
+		grow.Topics = append(grow.Topics, kmsg.CreatePartitionsRequestTopic{Topic: topic, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{{Replicas: ids()}}})
+		move.Topics = append(move.Topics, kmsg.AlterPartitionAssignmentsRequestTopic{Topic: topic, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Replicas: ids()}}})
+	}
+	for _, req := range []kmsg.Request{create, grow, move} {
+		api := Lookup(req.Key())
+		parts := api.Divide(req, spanning)
+		if len(parts) != 3 {
+			t.Fatalf("%s: %d parts", api.Name, len(parts))
+		}
+		for _, p := range parts {
+			if api.Realize(p.Req, nodesOf(p.Slot)) {
+				t.Errorf("%s in slot %d: all replicas are there", api.Name, p.Slot)
+			}
+		}
+		for _, p := range parts { // after all of them: none changes another's
+			var got []int32
+			switch q := p.Req.(type) {
+			case *kmsg.CreateTopicsRequest:
+				got = q.Topics[0].ReplicaAssignment[0].Replicas
+			case *kmsg.CreatePartitionsRequest:
+				got = q.Topics[0].Assignment[0].Replicas
+			case *kmsg.AlterPartitionAssignmentsRequest:
+				got = q.Topics[0].Partitions[0].Replicas
+			}
+			if !slices.Equal(got, want[p.Slot]) {
+				t.Errorf("%s in slot %d: %d, want %d", api.Name, p.Slot, got, want[p.Slot])
+			}
+		}
+	}
+}
+
+// FindCoordinator goes by key: each is looked for where it lives.
+func TestFindCoordinatorByKey(t *testing.T) {
+	api := Lookup(10)
+	for v := api.Min; v <= api.Max; v++ {
+		for kind, keys := range map[int8][]string{coordinatorOfGroup: {"a.group", "group", "f.group"}, coordinatorOfTransaction: {"f.txn"}} {
+			if v < 4 {
+				keys = keys[:1]
+			}
+			if v < 1 && kind != coordinatorOfGroup {
+				continue
+			}
+			req := &kmsg.FindCoordinatorRequest{Version: v, CoordinatorType: kind, CoordinatorKey: keys[0], CoordinatorKeys: keys}
+			resp := span(api, reread(t, req), 3, func(p Part) kmsg.Response {
+				a := answerTo(p).(*kmsg.FindCoordinatorResponse)
+				a.NodeID = 1
+				for i := range a.Coordinators {
+					a.Coordinators[i].NodeID = 1
+				}
+				return a
+			}).(*kmsg.FindCoordinatorResponse)
+			got := map[string]int32{keys[0]: resp.NodeID}
+			for _, c := range resp.Coordinators {
+				got[c.Key] = c.NodeID
+			}
+			for _, key := range keys {
+				if want := int32(1 | spanning.Owner(Group, key)<<SlotBits); got[key] != want || len(got) != len(keys) {
+					t.Errorf("v%d: %s is at %d, want %d", v, key, got[key], want)
+				}
+			}
+		}
+	}
+}

@@ -5,5 +5,6 @@
 //
 // It is a leaf: it takes bytes and kmsg structures and returns decisions. It
 // knows no sockets, no limits, no policy file and no clock. What a tenant may do
-// comes in as a [Judge], where brokers are seen comes in as [Nodes].
+// comes in as a [Judge], where brokers are seen as [Nodes], and what lives in which of
+// several slices as a [VirtualCluster].
 package protocol

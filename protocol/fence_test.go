@@ -248,6 +248,31 @@ func TestOffsetFetchOfAMissingSlice(t *testing.T) {
 	}
 }
 
+// A group that another slice does not know has no offsets there.
+func TestOffsetFetchOfAGroupOnlyAtHome(t *testing.T) {
+	api := Lookup(9)
+	for v := int16(2); v <= api.Max; v++ {
+		for _, all := range []bool{false, true} {
+			resp := span(api, fetchOffsets(v, all), 3, func(p Part) kmsg.Response {
+				if p.Slot == 3 {
+					return answerTo(p)
+				}
+				a := kmsg.NewPtrOffsetFetchResponse()
+				a.ErrorCode = codeGroupIDNotFound
+				a.Groups = []kmsg.OffsetFetchResponseGroup{{Group: "group", ErrorCode: codeGroupIDNotFound}}
+				a.Version = v
+				return reread(t, a)
+			})
+			if errors := ErrorsIn(resp); errors != nil {
+				t.Errorf("v%d all %v: %v", v, all, errors)
+			}
+			if text := show(resp); all == strings.Contains(text, "Offset:-1") {
+				t.Errorf("v%d all %v: %s", v, all, text)
+			}
+		}
+	}
+}
+
 // fetchOffsets asks for a topic at home and one elsewhere, or for all.
 func fetchOffsets(v int16, all bool) *kmsg.OffsetFetchRequest {
 	req := kmsg.NewPtrOffsetFetchRequest()

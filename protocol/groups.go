@@ -13,7 +13,8 @@ const (
 )
 
 // errorText is Kafka's message for the errors that a rule gives, where an answer
-// has a place for one (org.apache.kafka.common.protocol.Errors).
+// has a place for one (org.apache.kafka.common.protocol.Errors), and ours for a slice
+// that is missing.
 func errorText(code int16) *string {
 	var s string
 	switch code {
@@ -27,6 +28,8 @@ func errorText(code int16) *string {
 		s = "Transactional Id authorization failed."
 	case codeUnknownTopicID:
 		s = "This server does not host this topic ID."
+	case codeLeaderNotAvailable, codeCoordinatorNotAvailable, codeRequestTimedOut:
+		s = "The cluster in which this lives does not answer now."
 	default:
 		return nil
 	}

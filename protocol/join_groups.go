@@ -149,10 +149,10 @@ func joinOffsetFetch(req *kmsg.OffsetFetchRequest, answers []slotAnswer[*kmsg.Of
 		switch {
 		case code == codeNone:
 			resp.Topics = append(resp.Topics, a.resp.Topics...)
-		case a.slot != home && isUnready(code) && req.Version >= 7 && req.Topics != nil:
+		case a.slot != home && isForeignTopic(code, req.Version, req.Topics == nil):
 			for i := range req.Topics {
 				if t := &req.Topics[i]; ownerOf(v, Topic, t.Topic) == a.slot {
-					resp.Topics = append(resp.Topics, refusedOffsets(t, codeUnstableOffsetCommit))
+					resp.Topics = append(resp.Topics, refusedOffsets(t, foreignTopicCode(code)))
 				}
 			}
 		case resp.ErrorCode == codeNone:
@@ -163,6 +163,22 @@ func joinOffsetFetch(req *kmsg.OffsetFetchRequest, answers []slotAnswer[*kmsg.Of
 		resp.Topics = nil // as with Kafka
 	}
 	return resp
+}
+
+// isForeignTopic reports whether what another slice than the home says of a group as a
+// whole becomes a matter of each topic: that it cannot tell now, where clients have a
+// code for it and know which topics are missing; and that it has no such group.
+func isForeignTopic(code, version int16, all bool) bool {
+	return code == codeGroupIDNotFound || isUnready(code) && version >= 7 && !all
+}
+
+// foreignTopicCode is its code. A group that is not there has committed nothing, which
+// is offset -1 and no error.
+func foreignTopicCode(code int16) int16 {
+	if code == codeGroupIDNotFound {
+		return codeNone
+	}
+	return codeUnstableOffsetCommit
 }
 
 // foreignOffsetsCode is the code for a whole group whose offsets a slice cannot tell:
@@ -203,7 +219,7 @@ func takeOffsets(req *kmsg.OffsetFetchRequest, have, g *kmsg.OffsetFetchResponse
 	case have.ErrorCode != codeNone: // as with Kafka, it names no topics
 	case g.ErrorCode == codeNone:
 		have.Topics = append(have.Topics, g.Topics...)
-	case !isHome && isUnready(g.ErrorCode) && asked != nil:
+	case !isHome && isForeignTopic(g.ErrorCode, req.Version, asked == nil):
 		for i := range asked {
 			t := &asked[i]
 			name := t.Topic
@@ -211,7 +227,7 @@ func takeOffsets(req *kmsg.OffsetFetchRequest, have, g *kmsg.OffsetFetchResponse
 				name, _ = v.TopicName(t.TopicID)
 			}
 			if ownerOf(v, Topic, name) == slot {
-				have.Topics = append(have.Topics, refusedGroupOffsets(t, codeUnstableOffsetCommit))
+				have.Topics = append(have.Topics, refusedGroupOffsets(t, foreignTopicCode(g.ErrorCode)))
 			}
 		}
 	default:
