@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,15 +32,13 @@ func (p *parts[Q]) list(first int) []Part {
 	for i, slot := range p.slots {
 		all = append(all, Part{Slot: slot, Node: -1, Req: p.reqs[i]})
 	}
-	slices.SortStableFunc(all, func(a, b Part) int {
-		switch {
-		case a.Slot == b.Slot:
-			return 0
-		case a.Slot == first || b.Slot != first && a.Slot < b.Slot:
+	rank := func(p Part) int {
+		if p.Slot == first {
 			return -1
 		}
-		return 1
-	})
+		return p.Slot
+	}
+	slices.SortFunc(all, func(a, b Part) int { return cmp.Compare(rank(a), rank(b)) })
 	return all
 }
 

@@ -192,6 +192,19 @@ func TestGuardFilters(t *testing.T) {
 	}
 }
 
+// Records of a share session whose topic has moved away are not shown.
+func TestGuardFiltersShareFetch(t *testing.T) {
+	resp := kmsg.NewPtrShareFetchResponse()
+	for _, topic := range []string{"a.one", "home"} {
+		resp.Topics = append(resp.Topics, kmsg.ShareFetchResponseTopic{TopicID: topicID(topic), Partitions: []kmsg.ShareFetchResponseTopicPartition{{Records: []byte("r")}}})
+	}
+	LookupName("ShareFetch").Filter(resp, guardOf(0))
+	here, away := resp.Topics[0].Partitions[0], resp.Topics[1].Partitions[0]
+	if here.ErrorCode != codeNone || len(here.Records) != 1 || away.ErrorCode != codeNotLeaderOrFollower || len(away.Records) != 0 {
+		t.Errorf("%s", show(resp))
+	}
+}
+
 func TestGuardAllocatesNothing(t *testing.T) {
 	g := guardOf(0)
 	g.Judge = noTopics{}

@@ -208,6 +208,30 @@ func TestAdministrationOfAllSlices(t *testing.T) {
 	}
 }
 
+// A resource that is in all slices is listed once; a slice that is down is left out.
+func TestListConfigResourcesOfOneCluster(t *testing.T) {
+	resp := span(Lookup(74), requestOf(74, 1), 3, func(p Part) kmsg.Response {
+		if p.Slot == 5 {
+			return nil
+		}
+		a := kmsg.NewPtrListConfigResourcesResponse()
+		for _, r := range []struct {
+			name string
+			kind kmsg.ConfigResourceType
+		}{{"1", kmsg.ConfigResourceTypeBroker}, {"metrics", kmsg.ConfigResourceTypeClientMetrics}, {"a.one", kmsg.ConfigResourceTypeTopic}} {
+			a.ConfigResources = append(a.ConfigResources, kmsg.ListConfigResourcesResponseConfigResource{Name: r.name, Type: int8(r.kind)})
+		}
+		return a
+	}).(*kmsg.ListConfigResourcesResponse)
+	var names []string
+	for _, r := range resp.ConfigResources {
+		names = append(names, r.Name)
+	}
+	if got := strings.Join(names, " "); got != "3145729 metrics 1 a.one" || resp.ErrorCode != codeNone {
+		t.Errorf("%s, error %d", got, resp.ErrorCode)
+	}
+}
+
 // Configurations go to whom they are about: each broker alone, defaults to all.
 func TestConfigsAreDivided(t *testing.T) {
 	broker := func(id string) kmsg.IncrementalAlterConfigsRequestResource {

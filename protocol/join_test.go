@@ -234,3 +234,13 @@ func TestTopicPartitionsPages(t *testing.T) {
 		}
 	}
 }
+
+// A cursor that is not in the list is the home's to refuse.
+func TestTopicPartitionsCursorNotInList(t *testing.T) {
+	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	req.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "a.one"}, {Topic: "home"}}
+	req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: "b"}
+	if parts := Lookup(75).Divide(req, spanning); len(parts) != 1 || parts[0].Slot != 3 || parts[0].Req != req {
+		t.Errorf("%d parts", len(parts))
+	}
+}
