@@ -62,15 +62,34 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestCompareTLS runs two workloads of clients that speak TLS.
+func TestCompareTLS(t *testing.T) {
+	args := []string{"--tls", "--rounds", "1", "--seconds", "0.2", "--only", "^(produce-16KiB-1|fetch-1MiB-1|fetch-500B-steady)$"}
+	if !target.HaveHAProxy() {
+		args = append(args, "--targets", "sluice-open,sluice") // TestCompare has said so
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), args, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"produce-16KiB-1", "fetch-500B-steady", "sluice-open", "clients speak TLS"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, out.String())
+		}
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"--targets nobody":                       "no target is called nobody",
-		"--target x":                             "name=host:port,pid",
-		"--target haproxy=127.0.0.1:1,7":         "two targets are called haproxy",
-		"--sluice /a --sluice /b":                "two targets are called sluice-open",
-		"--only (":                               "--only",
-		"more":                                   "only flags",
-		"--only nothing.at.all --targets direct": "no workload",
+		"--targets nobody":                          "no target is called nobody",
+		"--target x":                                "name=host:port,pid",
+		"--target haproxy=127.0.0.1:1,7":            "two targets are called haproxy",
+		"--sluice /a --sluice /b":                   "two targets are called sluice-open",
+		"--only (":                                  "--only",
+		"--tls --target x=127.0.0.1:1,7":            "not with --tls",
+		"--tls --targets direct":                    "no target is called direct",
+		"more":                                      "only flags",
+		"--only nothing.at.all --targets direct":    "no workload",
 		"--only 16KiB-1$ --targets new --sluice /a": "no target is called new",
 	} {
 		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {

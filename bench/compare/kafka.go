@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -88,9 +90,9 @@ func (b *bench) targetsOf(k *kafka.Broker, proxies []string) ([]*target.Target, 
 		var err error
 		switch name {
 		case report.Baseline:
-			t, err = target.HAProxy(b.dir, name, proxies[0], k.Behind[0], false)
+			t, err = target.HAProxy(b.dir, name, proxies[0], k.Behind[0], false, b.certificate)
 		case splicing:
-			t, err = target.HAProxy(b.dir, name, proxies[1], k.Behind[1], true)
+			t, err = target.HAProxy(b.dir, name, proxies[1], k.Behind[1], true, b.certificate)
 		default:
 			t, err = b.target(name, k.Address)
 		}
@@ -154,13 +156,28 @@ func (p *perf) bytes() int64 { return int64(p.bench.options.records) * recordSiz
 // produce runs kafka-producer-perf-test with its defaults, and returns how long it
 // says that it took.
 func (p *perf) produce(ctx context.Context, t *target.Target, topic string) (seconds float64, err error) {
-	r := p.broker.Jars.Tool(ctx, kafka.ProducerPerformance, "--topic", topic, "--num-records", strconv.Itoa(p.bench.options.records),
+	args := []string{
+		"--topic", topic, "--num-records", strconv.Itoa(p.bench.options.records),
 		"--record-size", strconv.Itoa(recordSize), "--throughput", "-1", "--bootstrap-server", t.Bootstrap,
-		"--command-property", "client.id="+target.ClientID)
+	}
+	r := p.broker.Jars.Tool(ctx, kafka.ProducerPerformance, append(args, p.properties(t)...)...)
 	if r.Err != nil {
 		return 0, fmt.Errorf("kafka-producer-perf-test: %w\n%s", r.Err, r)
 	}
 	return produceSeconds(r.Stdout, p.bench.options.records)
+}
+
+// properties tell a tool who it is, and how to speak to a target.
+func (p *perf) properties(t *target.Target) []string {
+	if t.CA == "" {
+		return []string{"--command-property", "client.id=" + target.ClientID}
+	}
+	file := filepath.Join(p.bench.dir, "client.properties")
+	text := "client.id=" + target.ClientID + "\nsecurity.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location=" + p.bench.certificate.File + "\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		p.tb.Fatal(err)
+	}
+	return []string{"--command-config", file}
 }
 
 // produced is the last line of kafka-producer-perf-test: it counts all records.
@@ -179,8 +196,11 @@ func produceSeconds(out string, records int) (float64, error) {
 // consume runs kafka-consumer-perf-test with its defaults, as a group of its own.
 func (p *perf) consume(ctx context.Context, t *target.Target, topic string) (seconds float64, err error) {
 	p.runs++
-	r := p.broker.Jars.Tool(ctx, kafka.ConsumerPerformance, "--topic", topic, "--num-records", strconv.Itoa(p.bench.options.records),
-		"--bootstrap-server", t.Bootstrap, "--group", fmt.Sprintf("bench.perf-%d", p.runs), "--command-property", "client.id="+target.ClientID)
+	args := []string{
+		"--topic", topic, "--num-records", strconv.Itoa(p.bench.options.records),
+		"--bootstrap-server", t.Bootstrap, "--group", fmt.Sprintf("bench.perf-%d", p.runs),
+	}
+	r := p.broker.Jars.Tool(ctx, kafka.ConsumerPerformance, append(args, p.properties(t)...)...)
 	if r.Err != nil {
 		return 0, fmt.Errorf("kafka-consumer-perf-test: %w\n%s", r.Err, r)
 	}

@@ -23,6 +23,7 @@ import (
 // options are what the command line says.
 type options struct {
 	quick    bool
+	tls      bool
 	rounds   int
 	length   time.Duration
 	only     *regexp.Regexp
@@ -77,6 +78,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		Started: time.Now().UTC().Format(time.RFC3339),
 	}}
 	defer b.stop()
+	if o.tls {
+		b.data.Machine += ", clients speak TLS"
+		if b.certificate, err = target.NewCertificate(dir); err != nil {
+			return err
+		}
+	}
 	if err := b.run(ctx, all); err != nil {
 		return err
 	}
@@ -92,6 +99,7 @@ func parse(args []string, log io.Writer) (options, error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(log)
 	f.BoolVar(&o.quick, "quick", false, "fewer workloads, three rounds")
+	f.BoolVar(&o.tls, "tls", false, "clients speak TLS to the proxies; without the targets that have none")
 	f.IntVar(&o.rounds, "rounds", 0, "how often each target does each workload (default 6, quick 3)")
 	seconds := f.Float64("seconds", 0, "how long each measurement takes (default 1.5, quick 0.8)")
 	only := f.String("only", "", "a regular expression: the workloads to run")
@@ -147,6 +155,9 @@ func (o *options) choose(sluices []string, names string) error {
 		sluices = []string{""}
 	}
 	all := []string{direct, report.Baseline, splicing}
+	if o.tls { // what is encrypted cannot be spliced
+		all = []string{report.Baseline}
+	}
 	for _, s := range sluices {
 		name, path, ok := strings.Cut(s, "=")
 		if !ok {
@@ -162,6 +173,9 @@ func (o *options) choose(sluices []string, names string) error {
 			o.builds[kind.name] = build{path, kind.full}
 			all = append(all, kind.name)
 		}
+	}
+	if o.tls && len(o.external) > 0 {
+		return errors.New("--target: not with --tls, whose certificate it does not have")
 	}
 	for _, t := range o.external {
 		if slices.Contains(all, t.Name) {

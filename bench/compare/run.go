@@ -26,6 +26,8 @@ type bench struct {
 	stage   *stage // the one that most workloads share
 	kafka   *perf  // nil until the workloads on a real Kafka
 	data    *report.Data
+
+	certificate *target.Certificate // nil where clients do not speak TLS
 }
 
 // stage is a sink and the targets in front of it.
@@ -87,10 +89,10 @@ func (b *bench) target(name, broker string) (*target.Target, error) {
 		if err != nil {
 			return nil, err
 		}
-		return target.HAProxy(b.dir, name, address, broker, name == splicing)
+		return target.HAProxy(b.dir, name, address, broker, name == splicing, b.certificate)
 	}
 	build := b.options.builds[name]
-	return target.Sluice(b.dir, name, build.path, broker, build.full)
+	return target.Sluice(b.dir, name, build.path, broker, build.full, b.certificate)
 }
 
 func (s *stage) close() {
@@ -184,7 +186,7 @@ func filter(all []workload, keep func(workload) bool) iter.Seq[workload] {
 
 func (b *bench) job(w workload, t *target.Target) load.Job {
 	job := w.job
-	job.Address, job.PID, job.ClientID = t.Address, t.PID, target.ClientID
+	job.Address, job.PID, job.CA, job.ClientID = t.Address, t.PID, t.CA, target.ClientID
 	job.Length, job.Warmup = b.options.length, max(b.options.length/4, 200*time.Millisecond)
 	if job.Idle {
 		job.Length *= 6 // what was taken for traffic is to be given back

@@ -3,6 +3,8 @@ package load
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -89,7 +91,7 @@ func closeAll(conns []*conn) {
 func dial(ctx context.Context, j Job, frame []byte) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", j.Address)
+	nc, err := j.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
@@ -107,6 +109,18 @@ func dial(ctx context.Context, j Job, frame []byte) (*conn, error) {
 	}
 	c.buf = make([]byte, min(max(c.answer*max(1, j.Pipeline), 4<<10), readBuffer))
 	return c, nil
+}
+
+// open connects, and shakes hands where the job speaks TLS.
+func (j Job) open(ctx context.Context) (net.Conn, error) {
+	if j.CA == "" {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", j.Address)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(j.CA)) {
+		return nil, errors.New("what to trust is no certificate")
+	}
+	return (&tls.Dialer{Config: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}).DialContext(ctx, "tcp", j.Address)
 }
 
 // greet exchanges what comes before the measurement.

@@ -22,6 +22,7 @@ const (
 type Job struct {
 	Address  string `json:"address"`   // of what is measured
 	PID      int    `json:"pid"`       // the process whose processor time is taken; 0 for none
+	CA       string `json:"ca"`        // PEM, what to trust; then connections speak TLS
 	ClientID string `json:"client_id"` // in every request
 	API      string `json:"api"`       // Produce, Fetch or Metadata
 	Size     int    `json:"size"`      // bytes of record batches in a Produce or in the answer to a Fetch
@@ -32,7 +33,7 @@ type Job struct {
 	Joined bool `json:"joined"`
 	// Rate is requests per second over all connections, evenly spaced; 0 is a closed loop.
 	Rate float64 `json:"rate"`
-	// Idle opens all connections at once, sends [Job.Pipeline] requests on each, and
+	// Idle opens all connections at once (over TLS, some at a time), sends [Job.Pipeline] requests on each, and
 	// leaves them open for Length. Rate and Joined have no meaning then.
 	Idle bool `json:"idle"`
 	// Warmup is how long it goes on before it is measured, Length for how long it is at

@@ -32,9 +32,13 @@ defaults
     timeout client 1h
     timeout server 1h
 listen kafka
-    bind %[3]s backlog 8192
+    bind %[3]s backlog 8192%[5]s
     server broker %[4]s
 `
+
+// haproxyTLS encrypts as Go does where both sides are free to choose; else HAProxy
+// would take AES with 256 bits, at a price.
+const haproxyTLS = " ssl crt %s ciphersuites TLS_AES_128_GCM_SHA256"
 
 // maxConns is how many connections HAProxy is told to take: it does not start if the
 // limit on open files is below two for each and a quarter of a pipe, with two ends.
@@ -60,15 +64,19 @@ func FreeAddress() (string, error) {
 }
 
 // HAProxy starts HAProxy in TCP mode, at an address, in front of a broker. With splice
-// it splices everything.
-func HAProxy(dir, name, address, broker string, splice bool) (*Target, error) {
+// it splices everything. With a certificate, clients speak TLS to it, and it speaks
+// plain text to the broker.
+func HAProxy(dir, name, address, broker string, splice bool, own *Certificate) (*Target, error) {
 	t := &Target{Name: name, Address: address, Bootstrap: address}
-	option := spliceAuto
+	option, bind := spliceAuto, ""
 	if splice {
 		option = spliceAlways
 	}
+	if own != nil {
+		t.CA, bind = own.PEM, fmt.Sprintf(haproxyTLS, own.BothFile)
+	}
 	_, port, _ := strings.Cut(address, ":")
-	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, maxConns(), option, t.Address, broker))
+	path, err := write(dir, "haproxy-"+port+".cfg", fmt.Sprintf(haproxyConfig, maxConns(), option, t.Address, broker, bind))
 	if err != nil {
 		return nil, err
 	}

@@ -84,10 +84,16 @@ func fullTenants() string {
 	return b.String()
 }
 
-func policyText(admin, broker, bootstrap string, firstPort int, full bool) string {
+// withTLS ends a listener.
+const withTLS = "    tls: {certificate: %s, key: %s}\n"
+
+func policyText(admin, broker, bootstrap string, firstPort int, full bool, own *Certificate) string {
 	limits, rest := "", openTenants
 	if full {
 		limits, rest = sliceLimits, fullTenants()
+	}
+	if own != nil {
+		rest = fmt.Sprintf(withTLS, own.File, own.KeyFile) + rest
 	}
 	return fmt.Sprintf(head, admin, broker, limits, bootstrap, firstPort, firstPort+1) + rest
 }
@@ -105,14 +111,18 @@ func Build(ctx context.Context, dir string) (string, error) {
 
 // Sluice starts a sluice binary in front of a broker. full is a policy with fifty
 // tenants, rules, and limits at every level that are not reached; else there is one
-// tenant that may do everything.
-func Sluice(dir, name, binary, broker string, full bool) (*Target, error) {
+// tenant that may do everything. With a certificate, clients speak TLS to it, and it
+// speaks plain text to the broker.
+func Sluice(dir, name, binary, broker string, full bool, own *Certificate) (*Target, error) {
 	port, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
 	t := &Target{Name: name, Bootstrap: loopback(port), Admin: loopback(port + 1), Address: loopback(port + 2)}
-	path, err := write(dir, fmt.Sprintf("sluice-%d.yaml", port), policyText(t.Admin, broker, t.Bootstrap, port+2, full))
+	if own != nil {
+		t.CA = own.PEM
+	}
+	path, err := write(dir, fmt.Sprintf("sluice-%d.yaml", port), policyText(t.Admin, broker, t.Bootstrap, port+2, full, own))
 	if err != nil {
 		return nil, err
 	}

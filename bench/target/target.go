@@ -32,6 +32,8 @@ type Target struct {
 	PID int
 	// Admin is the address of Sluice's metrics; "" for others.
 	Admin string
+	// CA is what clients trust, PEM; "" where they do not speak TLS.
+	CA string
 
 	child *child
 }

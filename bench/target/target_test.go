@@ -22,9 +22,14 @@ func TestParse(t *testing.T) {
 
 // The policy with everything on is one that Sluice finds nothing to say about.
 func TestPolicies(t *testing.T) {
+	own, err := NewCertificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{
-		policyText("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 4, true),
-		policyText("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 4, false),
+		policyText("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 4, true, nil),
+		policyText("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 4, false, nil),
+		policyText("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", 4, true, own),
 	} {
 		_, problems := policy.Parse("bench.yaml", []byte(text))
 		for _, p := range problems {
@@ -39,11 +44,11 @@ func TestAProcessThatEndsIsToldWithItsLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = Sluice(t.TempDir(), "sluice", "false", s.Address(), true)
+	_, err = Sluice(t.TempDir(), "sluice", "false", s.Address(), true, nil)
 	if err == nil || !strings.Contains(err.Error(), "it ended") {
 		t.Errorf("%v", err)
 	}
-	if _, err = Sluice(t.TempDir(), "sluice", t.TempDir()+"/none", s.Address(), true); err == nil {
+	if _, err = Sluice(t.TempDir(), "sluice", t.TempDir()+"/none", s.Address(), true, nil); err == nil {
 		t.Error("there is no such binary")
 	}
 }
