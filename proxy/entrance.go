@@ -3,12 +3,9 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"strings"
 
 	"sluice/proxy/auth"
 	"sluice/proxy/edge"
@@ -93,8 +90,12 @@ func (g *Gateway) serverSASL(s *policy.SASLServer, into following) (*auth.Server
 		o.Credentials = file.Current
 	}
 	if s.OAuth.JWKS != "" {
+		source, err := g.authorities(s.OAuth.JWKSCA, into)
+		if err != nil {
+			return nil, err
+		}
 		keys, err := follow(g, into, keysKey{s.OAuth.JWKS, s.OAuth.JWKSCA, s.OAuth.Refresh.String()}, func() (*auth.Keys, error) {
-			return g.keys(&s.OAuth)
+			return auth.NewKeys(auth.KeysOptions{Source: s.OAuth.JWKS, Refresh: s.OAuth.Refresh, TLS: source, Report: g.report(s.OAuth.JWKS)}), nil
 		}, func(ctx context.Context, k *auth.Keys) { k.Run(ctx) })
 		if err != nil {
 			return nil, err
@@ -104,21 +105,4 @@ func (g *Gateway) serverSASL(s *policy.SASLServer, into following) (*auth.Server
 		})
 	}
 	return auth.NewServer(o)
-}
-
-// keys are those that tokens are verified with.
-func (g *Gateway) keys(o *policy.OAuthServer) (*auth.Keys, error) {
-	options := auth.KeysOptions{Source: o.JWKS, Refresh: o.Refresh, Report: g.report(o.JWKS)}
-	if o.JWKSCA != "" && strings.HasPrefix(o.JWKS, "https:") {
-		pem, err := os.ReadFile(o.JWKSCA)
-		if err != nil {
-			return nil, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: no PEM certificate in it", o.JWKSCA)
-		}
-		options.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	return auth.NewKeys(options), nil
 }

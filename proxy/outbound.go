@@ -32,9 +32,27 @@ func (g *Gateway) security(s *policy.Slice, into following) (x slice.Security, e
 		}
 	}
 	if s.SASL != nil {
-		x.Login, err = follow(g, into, *s.SASL, func() (*login.Login, error) { return brokerLogin(s.SASL) }, func(context.Context, *login.Login) {})
+		endpoint, err := g.authorities(s.SASL.TokenEndpointCA, into)
+		if err != nil {
+			return x, err
+		}
+		x.Login, err = follow(g, into, *s.SASL, func() (*login.Login, error) { return brokerLogin(s.SASL, endpoint) }, func(context.Context, *login.Login) {})
+		return x, err
 	}
-	return x, err
+	return x, nil
+}
+
+// authorities is TLS towards an endpoint that those of a file vouch for, followed; nil
+// without a file.
+func (g *Gateway) authorities(ca string, into following) (func() *tls.Config, error) {
+	if ca == "" {
+		return nil, nil
+	}
+	c, err := g.clientTLS(edge.ClientOptions{CA: ca}, into)
+	if err != nil {
+		return nil, err
+	}
+	return func() *tls.Config { return c.Config("") }, nil // the host is the URL's
 }
 
 // clientTLS is TLS towards brokers, followed. Slices that name the
@@ -45,18 +63,10 @@ func (g *Gateway) clientTLS(o edge.ClientOptions, into following) (*edge.Client,
 
 // brokerLogin is how the gateway logs in at a slice's brokers. Its secrets are read
 // with each login.
-func brokerLogin(s *policy.SASLClient) (*login.Login, error) {
-	o := login.Options{
+func brokerLogin(s *policy.SASLClient, endpoint func() *tls.Config) (*login.Login, error) {
+	return login.New(login.Options{
 		Mechanism: string(s.Mechanism), Username: s.Username, Password: login.Source(s.Password),
 		Token: login.Source(s.Token), TokenEndpoint: s.TokenEndpoint, ClientID: s.ClientID, Scope: s.Scope,
-		ClientSecret: login.Source(s.ClientSecret),
-	}
-	if s.TokenEndpointCA != "" {
-		pool, err := edge.Authorities(s.TokenEndpointCA)
-		if err != nil {
-			return nil, err
-		}
-		o.TokenTLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	return login.New(o)
+		ClientSecret: login.Source(s.ClientSecret), TokenTLS: endpoint,
+	})
 }

@@ -26,9 +26,9 @@ type KeysOptions struct {
 	// (sasl.oauthbearer.jwks.endpoint.refresh.ms of Kafka). A file is read every ten
 	// seconds.
 	Refresh time.Duration
-	// TLS is for a URL whose certificate the system's authorities do not vouch for;
-	// nil otherwise.
-	TLS *tls.Config
+	// TLS is for a URL whose certificate the system's authorities do not vouch for,
+	// asked each time; nil otherwise.
+	TLS func() *tls.Config
 	// Report takes what went wrong, and nil when all is well again, each once. It may
 	// be nil.
 	Report func(error)
@@ -49,8 +49,7 @@ const (
 // Keys are the public keys of whoever issues tokens. They are kept when they cannot
 // be fetched again. Its methods may be called concurrently.
 type Keys struct {
-	o      KeysOptions
-	client *http.Client
+	o KeysOptions
 
 	keys    atomic.Pointer[[]jose.JSONWebKey]
 	tried   atomic.Int64 // when they were last fetched, or should have been; Unix nanoseconds
@@ -67,15 +66,24 @@ func NewKeys(o KeysOptions) *Keys {
 		o.Now = time.Now
 	}
 	o.Source = strings.TrimPrefix(strings.TrimPrefix(o.Source, "file://"), "file:")
-	transport := &http.Transport{TLSClientConfig: o.TLS, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: fetchTimeout, MaxIdleConns: 1, IdleConnTimeout: time.Minute}
-	k := &Keys{o: o, client: &http.Client{Transport: transport, Timeout: fetchTimeout, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+	k := &Keys{o: o}
+	k.keys.Store(&[]jose.JSONWebKey{})
+	return k
+}
+
+// client is for one request: keys are fetched too rarely to keep a connection, and each
+// time what the files say of the source's certificate holds.
+func (k *Keys) client() *http.Client {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: fetchTimeout, DisableKeepAlives: true}
+	if k.o.TLS != nil {
+		transport.TLSClientConfig = k.o.TLS()
+	}
+	return &http.Client{Transport: transport, Timeout: fetchTimeout, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) > 3 || via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
 			return errors.New("it leads elsewhere, and not over TLS")
 		}
 		return nil
-	}}}
-	k.keys.Store(&[]jose.JSONWebKey{})
-	return k
+	}}
 }
 
 func (k *Keys) remote() bool {
@@ -170,7 +178,7 @@ func (k *Keys) read(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		answer, err := k.client.Do(r)
+		answer, err := k.client().Do(r)
 		if err != nil {
 			return nil, errors.Unwrap(err) // without the URL, which stands before it
 		}

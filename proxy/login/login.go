@@ -25,8 +25,8 @@ type Options struct {
 	TokenEndpoint, ClientID, Scope string
 	ClientSecret                   Source
 	// TokenTLS is for an endpoint whose certificate the system's authorities do not
-	// vouch for; nil otherwise.
-	TokenTLS *tls.Config
+	// vouch for, asked each time; nil otherwise.
+	TokenTLS func() *tls.Config
 }
 
 // Login is a slice's way to log in. Its methods may be called concurrently.

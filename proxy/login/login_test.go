@@ -2,11 +2,14 @@ package login
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -328,6 +331,28 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 	if s.Reveal() != "hunter2" || s.Empty() || !(Secret{}).Empty() {
 		t.Error("not the secret")
+	}
+}
+
+// What vouches for the endpoint is asked each time.
+func TestTokenEndpointTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token":"a.b.c"}`)
+	}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	good, pool := x509.NewCertPool(), x509.NewCertPool()
+	good.AddCert(server.Certificate())
+	l := must(New(Options{
+		Mechanism: "OAUTHBEARER", TokenEndpoint: server.URL, ClientID: "id", ClientSecret: secret(t, "hunter2"),
+		TokenTLS: func() *tls.Config { return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12} },
+	}))
+	if _, err := do(t, l, newBroker(t, "a.b.c")); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("not vouched for: %v", err)
+	}
+	pool = good
+	if _, err := do(t, l, newBroker(t, "a.b.c")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -25,22 +25,28 @@ const (
 
 // tokens are the tokens of a token endpoint, one at a time.
 type tokens struct {
-	o      Options
-	client *http.Client
-	now    func() time.Time
+	o   Options
+	now func() time.Time
 
 	turn  sync.Mutex // one request at a time; the others take what it brings
 	token Secret
 	renew time.Time
 }
 
-func newTokens(o Options) *tokens {
-	transport := &http.Transport{TLSClientConfig: o.TokenTLS, Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute}
-	return &tokens{o: o, now: time.Now, client: &http.Client{
+func newTokens(o Options) *tokens { return &tokens{o: o, now: time.Now} }
+
+// client is for one request: tokens are asked for too rarely to keep a connection, and
+// each time what the files say of the endpoint's certificate holds.
+func (t *tokens) client() *http.Client {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	if t.o.TokenTLS != nil {
+		transport.TLSClientConfig = t.o.TokenTLS()
+	}
+	return &http.Client{
 		Transport: transport, Timeout: tokenTimeout,
 		// A redirect would carry the client's secret elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
 }
 
 // get returns a token with life left.
@@ -77,7 +83,7 @@ func (t *tokens) ask(ctx context.Context) (token Secret, life time.Duration, err
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	r.SetBasicAuth(url.QueryEscape(t.o.ClientID), url.QueryEscape(secret.Reveal())) // section 2.3.1
-	answer, err := t.client.Do(r)
+	answer, err := t.client().Do(r)
 	if err != nil {
 		return Secret{}, 0, errors.Unwrap(err) // without the URL, which stands before it
 	}
