@@ -280,7 +280,7 @@ func TestSessionLifetime(t *testing.T) {
 	r.noSecrets()
 }
 
-// A token of OAUTHBEARER ends the session when it expires, and franz-go renews.
+// franz-go renews its session before it ends.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	a := kafka.NewAuthority(t)

@@ -46,6 +46,7 @@ type Gateway struct {
 	budget   *budget
 	seats    *seats
 	noise    noise
+	logins   noise       // who fails to log in
 	guard    *auth.Guard // of listeners
 	// adminGuard is another one: who tries passwords at a listener shuts no one out of
 	// the metrics.
@@ -105,6 +106,7 @@ func Start(p *policy.Policy, o Options) (*Gateway, error) {
 		limiter:    limiter.New(int(policy.NumRates)),
 		budget:     newBudget(p.Gateway.MaxBuffered),
 		seats:      newSeats(),
+		logins:     noise{most: loginLines},
 		adminGuard: auth.NewGuard(auth.GuardOptions{}),
 		guard:      auth.NewGuard(auth.GuardOptions{}),
 		ports:      map[string]*port{},

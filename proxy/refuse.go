@@ -244,9 +244,13 @@ func (c *conn) finish() {
 // finishTimeout bounds how long a connection that is to end waits for its answers.
 const finishTimeout = 30 * time.Second
 
-// tell counts why a connection ends and writes its one line.
+// tell counts why a connection ends and writes its one line. Of those that fail to log
+// in, each address has some lines a minute.
 func (g *Gateway) tell(c *conn, why *closing) {
 	g.metrics.refused.WithLabelValues(why.reason).Inc()
+	if c.sasl != nil && !c.sasl.proved() && !why.noise && !why.quiet && !g.logins.first(c.arrival.remote, time.Now()) {
+		return
+	}
 	fields := []zap.Field{zap.String("reason", why.reason), zap.String("why", why.text)}
 	switch {
 	case why.noise:

@@ -161,22 +161,34 @@ func (g *Gateway) janitor() {
 				}
 			}
 			g.noise.forget(now)
+			g.logins.forget(now)
 		}
 	}
 }
 
 // noise remembers which sources have been told of in the log.
 type noise struct {
+	most int // lines for each source and minute; 0 is one
+
 	mu   sync.Mutex
-	told map[string]time.Time
+	told map[string]told
+}
+
+// told is how many lines a source has had, and when the first of them was.
+type told struct {
+	since time.Time
+	lines int
 }
 
 const (
 	noiseEvery      = time.Minute
 	maxNoiseSources = 1000
+	// loginLines leaves room for some clients behind one address, each set up wrongly.
+	loginLines = 5
 )
 
-// first reports whether this source's noise is worth a line: once a minute.
+// first reports whether this source's noise is worth a line: the first ones of a
+// minute.
 func (n *noise) first(a net.Addr, now time.Time) bool {
 	host, _, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -184,16 +196,20 @@ func (n *noise) first(a net.Addr, now time.Time) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if t, ok := n.told[host]; ok && now.Sub(t) < noiseEvery {
-		return false
+	if t, ok := n.told[host]; ok && now.Sub(t.since) < noiseEvery {
+		if t.lines >= n.most {
+			return false
+		}
+		n.told[host] = told{t.since, t.lines + 1}
+		return true
 	}
 	if len(n.told) >= maxNoiseSources {
 		return false
 	}
 	if n.told == nil {
-		n.told = map[string]time.Time{}
+		n.told = map[string]told{}
 	}
-	n.told[host] = now
+	n.told[host] = told{now, 1}
 	return true
 }
 
@@ -201,7 +217,7 @@ func (n *noise) forget(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for host, t := range n.told {
-		if now.Sub(t) >= noiseEvery {
+		if now.Sub(t.since) >= noiseEvery {
 			delete(n.told, host)
 		}
 	}
