@@ -133,6 +133,19 @@ func (m material) pool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// Certificate reads a certificate and its key, once; it returns the one that is shown.
+func Certificate(certificate, key string) (*x509.Certificate, error) {
+	m, err := readMaterial(certificate, key, "")
+	if err != nil {
+		return nil, err
+	}
+	pair, err := m.pair(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	return pair.Leaf, nil
+}
+
 // Authorities reads a PEM file with the certificates of authorities, once.
 func Authorities(path string) (*x509.CertPool, error) {
 	m, err := readMaterial("", "", path)

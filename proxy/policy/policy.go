@@ -25,6 +25,7 @@ type Policy struct {
 	identity  identity
 	positions positions
 	files     []fileRef
+	contents  []fileContent
 }
 
 // positions are the places in the file that later comparisons speak about.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/proxy/auth"
+	"sluice/proxy/edge"
 )
 
 // SASLServer is how clients of a listener log in.
@@ -86,6 +87,7 @@ func (c *compiler) saslServer(o *object, tls bool) *SASLServer {
 	}
 	server.Mechanisms = c.mechanisms(s)
 	server.Credentials = c.path(s, "credentials", "credentials", true)
+	c.content(s, "credentials", opens(auth.OpenCredentials, server.Credentials), server.Credentials)
 	set(&c.reporter, s.get("max_reauth"), "max_reauth", durationBetween(minReauth, maxReauth), &server.MaxReauth)
 	c.oauthServer(s, server)
 	c.checkTerminate(s, server, tls)
@@ -138,6 +140,7 @@ func (c *compiler) oauthServer(s *object, server *SASLServer) {
 	}
 	to.JWKS = c.jwks(oauth)
 	to.JWKSCA = c.path(oauth, "jwks_ca", "jwks_ca", false)
+	c.content(oauth, "jwks_ca", opens(edge.Authorities, to.JWKSCA), to.JWKSCA)
 	set(r, oauth.get("expected_issuer"), "expected_issuer", parseText, &to.Issuer)
 	set(r, oauth.get("sub_claim_name"), "sub_claim_name", parseText, &to.PrincipalClaim)
 	set(r, oauth.get("clock_skew"), "clock_skew", durationBetween(0, maxSkew), &to.ClockSkew)
@@ -166,7 +169,9 @@ func (c *compiler) jwks(oauth *object) string {
 		return text
 	}
 	oauth.get(key).text = strings.TrimPrefix(strings.TrimPrefix(text, "file://"), "file:")
-	return c.path(oauth, key, key, false)
+	path := c.path(oauth, key, key, false)
+	c.content(oauth, key, opens(openKeys, path), path)
+	return path
 }
 
 // checkTerminate checks that mechanisms have what they need, and are safe.
@@ -249,6 +254,7 @@ func (c *compiler) oauthClient(s *object, client *SASLClient) {
 	}
 	client.ClientID, _ = required(r, s, "token_endpoint_url", "client_id", parseText)
 	client.TokenEndpointCA = c.path(s, "token_endpoint_ca", "token_endpoint_ca", false)
+	c.content(s, "token_endpoint_ca", opens(edge.Authorities, client.TokenEndpointCA), client.TokenEndpointCA)
 	set(r, s.get("scope"), "scope", parseText, &client.Scope)
 	var ok bool
 	if client.ClientSecret, ok = c.secret(s, "client_secret"); !ok {

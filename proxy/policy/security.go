@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/proxy/auth"
+	"sluice/proxy/edge"
 )
 
 // TLSServer is TLS towards clients, or towards those who read the admin address.
@@ -94,6 +95,8 @@ func (c *compiler) tlsServer(o *object, what string) *TLSServer {
 		Certificate: c.path(s, "certificate", "certificate", false), Key: c.path(s, "key", "key", true), ClientCA: c.path(s, "client_ca", "client_ca", false),
 		ClientAuth: clientAuthNone, MinVersion: tls12, rulesText: "DEFAULT",
 	}
+	c.content(s, "certificate", pairContent(t.Certificate, t.Key), t.Certificate, t.Key)
+	c.content(s, "client_ca", opens(edge.Authorities, t.ClientCA), t.ClientCA)
 	if s.get("certificate") == nil || s.get("key") == nil {
 		c.missing(s, s.at, "%s needs certificate and key: two PEM files", what)
 	}
@@ -125,6 +128,8 @@ func (c *compiler) tlsClient(o *object) *TLSClient {
 		CA:          c.path(s, "ca", "ca", false),
 		Certificate: c.path(s, "certificate", "certificate", false), Key: c.path(s, "key", "key", true),
 	}
+	c.content(s, "ca", opens(edge.Authorities, t.CA), t.CA)
+	c.content(s, "certificate", pairContent(t.Certificate, t.Key), t.Certificate, t.Key)
 	if one, other := s.get("certificate"), s.get("key"); (one == nil) != (other == nil) {
 		c.missing(s, s.at, "certificate and key go together: what the gateway shows to brokers, and its key")
 	}
@@ -184,6 +189,7 @@ func (c *compiler) adminSecurity(o *object) {
 	a := &c.policy.Admin
 	a.TLS = c.tlsServer(o, "admin's tls")
 	a.BasicAuth = c.path(o, "basic_auth", "basic_auth", true)
+	c.content(o, "basic_auth", opens(auth.OpenBasicUsers, a.BasicAuth), a.BasicAuth)
 	set(&c.reporter, o.get("insecure"), "insecure", parseBool, &a.Insecure)
 	e, err := parseEndpoint(0, false)(a.Address)
 	if err != nil || loopback(e.host) {

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/x509/pkix"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/bench/kafka"
 	"sluice/proxy/auth"
 )
 
@@ -197,19 +200,25 @@ func TestBrokerHosts(t *testing.T) {
 
 func TestFileProblems(t *testing.T) {
 	dir := t.TempDir()
-	put := func(name string, mode os.FileMode) {
+	a := kafka.NewAuthority(t)
+	own := a.Issue(t, "own", pkix.Name{CommonName: "own"})
+	put := func(name, of string, mode os.FileMode) {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		data, err := os.ReadFile(of)
+		if err == nil {
+			err = os.WriteFile(path, data, 0o600)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put("crt", 0o644)
-	put("key", 0o644)
-	put("users", 0o600)
-	put("ca", 0o666)
+	put("crt", own.Certificate, 0o644)
+	put("key", own.Key, 0o644)
+	put("users", os.DevNull, 0o600)
+	put("ca", a.CAFile, 0o666)
 	t.Setenv("SLUICE_TEST_SET", "x")
 	text := `client_ids: {pattern: "{team}.{app}"}
 slices:
@@ -230,7 +239,7 @@ tenants: [{name: pay, client_ids: {team: pay}, home: a, rules: [{allow: [ALL], e
 	got := FileProblems(p)
 	want := []string{
 		":3:62: warning: ca: everyone on this machine can change ", ":3:121: warning: password: the variable SLUICE_TEST_UNSET is not set here",
-		":4:62: warning: ca: " + dir + " is a directory", ":5:", ":6:21: warning: basic_auth: " + dir + "/none cannot be read here: no such file or directory",
+		":4:62: warning: ca: " + dir + " is a directory", ":5:", ":5:", ":5:", ":6:21: warning: basic_auth: " + dir + "/none cannot be read here: no such file or directory",
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%v", got)
@@ -240,8 +249,65 @@ tenants: [{name: pay, client_ids: {team: pay}, home: a, rules: [{allow: [ALL], e
 			t.Errorf("%v, want %s", p, want[i])
 		}
 	}
-	if !strings.Contains(got[3].Text, "key: everyone on this machine can read") {
-		t.Errorf("%v", got[3])
+	if all := fmt.Sprint(got); !strings.Contains(all, "key: everyone on this machine can read") || !strings.Contains(all, "users is empty") {
+		t.Error(all)
+	}
+}
+
+// What files hold is looked at where they are there.
+func TestFileContents(t *testing.T) {
+	dir, a := t.TempDir(), kafka.NewAuthority(t)
+	one, other := a.Issue(t, "one", pkix.Name{CommonName: "one"}), a.Issue(t, "other", pkix.Name{CommonName: "other"})
+	broken := filepath.Join(dir, "broken")
+	if err := os.WriteFile(broken, []byte("nothing good\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const text = `client_ids: {pattern: "{team}.{app}"}
+slices:
+  - {name: a, slot: 0, bootstrap_servers: ["h:1"], tls: {ca: CA}, sasl: {mechanism: OAUTHBEARER, token_endpoint_url: "https://idp/token", token_endpoint_ca: CA, client_id: c, client_secret: {env: SLUICE_TEST_SET}}}
+listeners:
+  - {name: l, address: "127.0.0.1:9092", broker_ports: {a: {nodes: 0-1, ports: 9100-9101}},
+     tls: {certificate: CRT, key: KEY, client_ca: CA, client_auth: required},
+     sasl: {mode: terminate, mechanisms: [SCRAM-SHA-256, OAUTHBEARER], credentials: USERS, oauthbearer: {jwks_endpoint_url: JWKS, expected_audience: [kafka]}}}
+admin: {basic_auth: BASIC}
+tenants: [{name: pay, client_ids: {team: pay}, home: a, rules: [{allow: [ALL], everything: true}]}]
+`
+	t.Setenv("SLUICE_TEST_SET", "x")
+	look := func(ca, crt, key, users, jwks, basic string) Problems {
+		t.Helper()
+		file := filepath.Join(dir, "sluice.yaml")
+		filled := strings.NewReplacer("CA}", ca+"}", "CA,", ca+",", "CRT", crt, "KEY", key, "USERS", users, "JWKS", jwks, "BASIC", basic).Replace(text)
+		if err := os.WriteFile(file, []byte(filled), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, problems := Load(file)
+		if problems.Failed() {
+			t.Fatal(problems)
+		}
+		return FileProblems(p)
+	}
+	users, basic := filepath.Join(dir, "users"), filepath.Join(dir, "basic")
+	if err := auth.ChangeCredentials(users, func(*auth.Credentials) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(basic, []byte("u:$2y$10$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(a.CAFile, one.Certificate, one.Key, users, a.JWKSFile, basic); len(got) != 1 || !got[0].Warning || !strings.Contains(got[0].Text, "certificate: "+one.Certificate+" ends on ") {
+		t.Errorf("good files: %v", got)
+	}
+	got := look(broken, one.Certificate, other.Key, broken, broken, broken)
+	want := []string{
+		":3:62: error: ca: authorities in " + broken + ": no PEM certificate in it", ":3:", ":6:25: error: certificate: certificate " + one.Certificate + " and key " + other.Key + ": ",
+		":6:", ":7:", ":7:", ":8:21: error: basic_auth: ",
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i, p := range got {
+		if p.Warning || !strings.Contains(p.String(), want[i]) {
+			t.Errorf("%v, want %s", p, want[i])
+		}
 	}
 }
 
