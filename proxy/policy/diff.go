@@ -17,6 +17,7 @@ func (p *Policy) Changes(old *Policy) []string {
 	d.compareClientIDs()
 	d.compareSlices()
 	d.compareListeners()
+	d.compareRoutes()
 	general := d.lines
 	d.lines = nil
 	for _, t := range p.Tenants {
@@ -104,13 +105,11 @@ func (d *differ) compareTenant(was, is *Tenant) {
 			how = "only observed"
 		}
 		d.tenant(name, "new, in slice %s, %s", is.Home.Name, how)
-		was = &Tenant{Home: is.Home, Observe: is.Observe, rules: compileRules(), Limits: Limits{Burst: defaultBurst}, LimitsPerClientID: Limits{Burst: defaultBurst}}
+		was = &Tenant{Home: is.Home, slices: is.slices[:1], Observe: is.Observe, rules: compileRules(), Limits: Limits{Burst: defaultBurst}, LimitsPerClientID: Limits{Burst: defaultBurst}}
 	} else if was.Name != name {
 		d.tenant(name, "was named %s: its metrics and buckets begin anew", was.Name)
 	}
-	if was.Home.Name != is.Home.Name {
-		d.tenant(name, "home is %s, was %s: its clients are sent there; topics and offsets do not move", is.Home.Name, was.Home.Name)
-	}
+	d.compareSlicesOf(was, is)
 	switch {
 	case is.Observe && !was.Observe:
 		d.tenant(name, "is only observed now, was enforced")

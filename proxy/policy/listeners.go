@@ -202,37 +202,32 @@ func plainHost(host string) string {
 }
 
 // checkCoverage reports listeners that have no ports for a slice that tenants live
-// in: such a tenant could connect there, but would see no broker.
+// in: such a tenant could connect there, but would not see its brokers.
 func (c *compiler) checkCoverage() {
-	homes := make(map[*Slice]*Tenant)
-	others := make(map[*Slice]int)
+	living := make(map[*Slice][]string)
 	for _, t := range c.policy.Tenants {
-		if t.Home == nil {
-			continue
-		}
-		if homes[t.Home] == nil {
-			homes[t.Home] = t
-		} else {
-			others[t.Home]++
+		for i, s := range t.slices {
+			how := "reached by"
+			if i == 0 && s == t.Home {
+				how = "the home of"
+			}
+			living[s] = append(living[s], how+" tenant "+t.Name)
 		}
 	}
 	for _, l := range c.policy.Listeners {
-		if c.brokenPorts[l] {
+		if c.brokenPorts[l] || l.BrokerHosts != nil { // those serve them all
 			continue
 		}
 		for _, s := range c.policy.Slices {
-			t := homes[s]
-			if l.BrokerHosts != nil {
-				break // it serves them all
-			}
-			if _, ok := l.BrokerPorts[s.Name]; ok || t == nil {
+			who := living[s]
+			if _, ok := l.BrokerPorts[s.Name]; ok || who == nil {
 				continue
 			}
 			more := ""
-			if others[s] > 0 {
-				more = fmt.Sprintf(" and %d more", others[s])
+			if len(who) > 1 {
+				more = fmt.Sprintf(" and %d more", len(who)-1)
 			}
-			c.errorf(l.brokerPortsAt, "broker_ports has no range for slice %s, the home of tenant %s%s", s.Name, t.Name, more)
+			c.errorf(l.brokerPortsAt, "broker_ports has no range for slice %s, %s%s", s.Name, who[0], more)
 		}
 	}
 }

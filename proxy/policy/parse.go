@@ -102,7 +102,7 @@ func (c *compiler) compile(root *node) {
 	c.readListeners(o)
 	c.readDefaults(o.get("defaults"))
 	c.readTenants(o, unmatched)
-	c.routes(o)
+	c.readRoutes(o)
 
 	c.checkPorts()
 	c.checkCoverage()
@@ -261,12 +261,4 @@ func (c *compiler) bootstrapServers(slice *object) []string {
 // empty reports whether n is a list without items, or nothing at all.
 func (n *node) empty() bool {
 	return n.kind == nullKind || n.kind == listKind && len(n.items) == 0
-}
-
-// notYet refuses a part of the syntax that this version cannot honour: nothing in
-// the file is ever silently ignored.
-func (c *compiler) notYet(o *object, key, why string) {
-	if n := o.get(key); n != nil && n.kind != nullKind && !n.empty() {
-		c.errorf(o.place(key), "%s: not yet: %s", key, why)
-	}
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"time"
+
+	"sluice/protocol"
 )
 
 // Policy is one compiled file. It never changes.
@@ -21,6 +23,7 @@ type Policy struct {
 	// Unmatched takes the clients that no tenant matches; nil: they are refused.
 	Unmatched *Tenant
 
+	routes    []*route // file order
 	pattern   *pattern // nil: the file has none
 	identity  identity
 	positions positions
@@ -137,7 +140,8 @@ func (r PortRange) Port(node int32) (port, advertised int, ok bool) {
 // matter.
 type Tenant struct {
 	Name string
-	// Home is the slice that serves the tenant.
+	// Home is the slice that has the tenant's groups and transactional ids, its new
+	// topics and all else that no route leads elsewhere.
 	Home *Slice
 	// Observe: limits and rules are only counted and reported, nothing is held or
 	// refused.
@@ -150,6 +154,11 @@ type Tenant struct {
 	networks   []netip.Prefix
 	rules      *ruleSet
 	rulesID    string
+	slices     []*Slice // home first
+	reachAt    []pos    // of the others
+	routes     []*route // that lead it
+	routing    [protocol.TransactionalID + 1]routing
+	routesID   string
 	at         pos
 	// The rules as written, in order, for those who ask why.
 	defaultRules, ownRules []*rule

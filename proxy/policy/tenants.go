@@ -81,7 +81,7 @@ func (c *compiler) tenant(item *node, unmatched *node) {
 	}
 	t.matchers = c.matchers(o, unmatched != nil && unmatched.text == t.Name && t.Name != "")
 	t.Home = c.home(o)
-	c.reach(o, t.Home)
+	c.reach(o, t)
 	t.principals, t.networks = c.principals(o), c.networks(o, "networks")
 	c.places[t] = o
 	set(r, o.get("enforcement"), "enforcement", parseEnforcement, &t.Observe)
@@ -127,39 +127,6 @@ func (c *compiler) slice(n *node, what, name string) *Slice {
 		c.errorf(n.at, "%s: unknown slice %q%s", what, name, suggest(name, slices.Sorted(maps.Keys(c.slices))))
 	}
 	return s
-}
-
-func (c *compiler) reach(o *object, home *Slice) {
-	seen := make(map[string]bool)
-	for _, item := range c.list(o.get("reach"), "reach") {
-		name, ok := scalar(&c.reporter, item, "reach", parseText)
-		if !ok {
-			continue
-		}
-		switch s := c.slice(item, "reach", name); {
-		case s != nil && s == home:
-			c.errorf(item.at, "reach: %s is the tenant's home already", name)
-		case seen[name]:
-			c.errorf(item.at, "reach: %s is given twice", name)
-		}
-		seen[name] = true
-	}
-	c.notYet(o, "reach", "spanning tenants come with a later version")
-}
-
-// routes checks the syntax of routes, and then says that they are not yet.
-func (c *compiler) routes(file *object) {
-	for _, item := range c.list(file.get("routes"), "routes") {
-		o := c.object(item, "a route", "topics", "slice")
-		if item.kind != mappingKind {
-			continue
-		}
-		c.globs(o, "a route", "topics", protocol.Topic)
-		if name, ok := required(&c.reporter, o, "a route", "slice", parseText); ok {
-			c.slice(o.get("slice"), "slice", name)
-		}
-	}
-	c.notYet(file, "routes", "spanning tenants come with a later version")
 }
 
 // matchers reads a tenant's client_ids.

@@ -32,6 +32,7 @@ func (c *compiler) warn() {
 		c.warnLimits(s)
 	}
 	c.warnReach()
+	c.warnRoutes()
 	c.warnUnproved()
 }
 
