@@ -70,6 +70,8 @@ type Slice struct {
 	loginErr   atomic.Pointer[string] // why the last login of a data connection failed
 	refreshing refreshing
 
+	coordinators coordinators
+
 	versionsDue   chan struct{}          // brokers should be asked for their API versions
 	versionsReady chan struct{}          // closed when versions are first known
 	versionsErr   atomic.Pointer[string] // which brokers did not tell their versions, and why

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -32,6 +33,8 @@ type topology struct {
 	addresses  map[int32]string
 	topics     []string // by name
 	partitions map[string]int
+	controller int32               // -1 if it is not known
+	cluster    string              // its id; "" if it has none
 	names      map[[16]byte]string // by topic id
 }
 
@@ -43,6 +46,10 @@ func topologyOf(resp *kmsg.MetadataResponse) *topology {
 		topics:     make([]string, 0, len(resp.Topics)),
 		partitions: make(map[string]int, len(resp.Topics)),
 		names:      make(map[[16]byte]string, len(resp.Topics)),
+		controller: resp.ControllerID,
+	}
+	if resp.ClusterID != nil {
+		t.cluster = strings.Clone(*resp.ClusterID)
 	}
 	for _, b := range resp.Brokers {
 		broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack}
@@ -102,3 +109,6 @@ func (s *Slice) FreshTopicNames(ctx context.Context) []string {
 // Partitions is how many partitions the topic has in the last topology; 0 if
 // it is not there.
 func (s *Slice) Partitions(topic string) int { return s.topology.Load().partitions[topic] }
+
+// ClusterID is the cluster's own id; "" before the first topology, or if it has none.
+func (s *Slice) ClusterID() string { return s.topology.Load().cluster }
