@@ -25,6 +25,8 @@ type pending struct {
 	local       []byte        // the whole answer, made here
 	own         chan<- []byte // takes the answer to a request of the gateway's own; room for one
 	denied      bool
+	elsewhere   bool
+	counted     bool // for each slice that was asked
 	login       bool // of SASL, and the broker is the server
 	sent        time.Time
 
@@ -42,8 +44,10 @@ var pendings = sync.Pool{New: func() any { return new(pending) }}
 // standing is what a connection is under one snapshot of the policy: who asks, and
 // what is asked, for all that is in flight when the policy changes. Immutable.
 type standing struct {
-	answering *judge // filters answers
-	rules     string // the rules under which requests are judged
+	answering *judge         // the tenant's rules
+	judging   protocol.Judge // they, and what lives here: for topics that are asked for again and again
+	filtering protocol.Judge // leaves out of answers what is not to be seen; nil: nothing
+	rules     string         // the rules under which requests are judged
 	nodes     protocol.Nodes
 	account   *limiter.Account
 	counters  *tenantMetrics
@@ -205,11 +209,15 @@ func (c *conn) writeLocal(p *pending, h *half) error {
 	if n, err := c.toClient.write(p.local, h); err != nil {
 		return &unwritten{len(p.local) - n, err}
 	}
-	o := outcomeOK
-	if p.denied {
-		o = outcomeDenied
+	switch {
+	case p.counted:
+	case p.denied:
+		p.counters.count(p.api, outcomeDenied)
+	case p.elsewhere:
+		p.counters.count(p.api, outcomeElsewhere)
+	default:
+		p.counters.count(p.api, outcomeOK)
 	}
-	p.counters.count(p.api, o)
 	return nil
 }
 
@@ -255,7 +263,7 @@ func (c *conn) mustRewrite(p *pending, throttle int32) bool {
 	switch {
 	case p.refused != nil, p.api.Virtualize != nil, p.sentVersion != p.version:
 		return true
-	case p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe:
+	case p.api.Filter != nil && p.filtering != nil:
 		return true
 	case throttle > 0:
 		_, fixed := protocol.ThrottleOffset(p.api.Key, p.version)
@@ -278,28 +286,33 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 	}
 	resp.SetVersion(p.version)
 	if m, ok := resp.(*kmsg.MetadataResponse); ok {
-		p.answering.slice.Learn(m)
+		c.upTo.Learn(m)
 	}
 	if p.api.Virtualize != nil {
 		p.api.Virtualize(p.req, resp, p.nodes)
 	}
-	if p.api.Filter != nil && !p.answering.tenant.Everything() && !p.answering.tenant.Observe {
+	if p.api.Filter != nil && p.filtering != nil {
 		if err := c.up.flush(); err != nil {
 			return nil, err
 		}
 		c.up.block() // for a topic's name, perhaps
 		p.answering.begin(p.api.Key)
-		p.api.Filter(resp, p.answering)
+		p.api.Filter(resp, p.filtering)
 	}
 	if p.refused != nil && p.api.Merge != nil {
 		p.api.Merge(resp, p.refused)
 	}
+	announce(resp, throttle)
+	return protocol.AppendResponse(nil, p.correlation, resp), nil
+}
+
+// announce raises throttle_time_ms to what is announced.
+func announce(resp kmsg.Response, throttle int32) {
 	if t, ok := resp.(kmsg.SetThrottleResponse); ok && throttle > 0 {
 		if own, _ := resp.(kmsg.ThrottleResponse).Throttle(); own < throttle {
 			t.SetThrottle(throttle)
 		}
 	}
-	return protocol.AppendResponse(nil, p.correlation, resp), nil
 }
 
 const (

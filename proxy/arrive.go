@@ -109,16 +109,21 @@ func (c *conn) handshake() error {
 	return nil
 }
 
-// broker is the node of the connection's slice that the client has come for, by its
-// port or by the host that it asked for; -1: any.
-func (c *conn) broker() int32 {
+// destination is the broker that the client has come for, by its port or by the host
+// that it asked for: its slice and its node there; "" and -1 at a bootstrap address.
+func (c *conn) destination() (slice string, node int32) {
 	at := c.port.at.Load()
-	name, node := at.slice, at.node
 	if e := at.entrance; e != nil && e.hosts != nil && c.arrival.host != "" {
 		if s, n, ok := e.hosts.Broker(c.arrival.host); ok {
-			name, node = s, n
+			return s, n
 		}
 	}
+	return at.slice, at.node
+}
+
+// broker is the node of the connection's slice that the client has come for; -1: any.
+func (c *conn) broker() int32 {
+	name, node := c.destination()
 	if name != c.slice.Name() {
 		return -1
 	}

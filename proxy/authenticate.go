@@ -277,7 +277,7 @@ func (c *conn) claimedVersions(ctx context.Context, clientID string) (*protocol.
 		if t == nil {
 			return nil, nil
 		}
-		return snap.slices[t.Home.Name].Versions(ctx)
+		return snap.virtual(t).versions(ctx)
 	}
 	var all *protocol.Versions
 	var failed error

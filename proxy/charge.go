@@ -142,10 +142,10 @@ func (c *conn) chargeFetch(q *query, p *pending, t *turns) {
 func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 	p.announces(limitMutations)
 	if c.tenant.Observe || !protocol.KnowsQuotaExceeded(q.header.Key, q.header.Version) {
-		c.take(t, limitMutations, float64(protocol.Mutations(q.req, c.slice)), q.now)
+		c.take(t, limitMutations, float64(protocol.Mutations(q.req, c.asking)), q.now)
 		return
 	}
-	refused, rest := protocol.SplitMutations(q.req, c.slice, func(partitions int) bool {
+	refused, rest := protocol.SplitMutations(q.req, c.asking, func(partitions int) bool {
 		return c.account.TryTake(q.now, limitMutations, float64(partitions))
 	})
 	if refused == nil {
@@ -167,7 +167,7 @@ func (c *conn) chargeMutations(q *query, p *pending, t *turns) {
 // create: while the bucket is in debt they are not created, and the client, which
 // reads that they do not exist, asks again.
 func (c *conn) chargeAutoCreation(q *query) {
-	absent := protocol.AutoCreates(q.req.(*kmsg.MetadataRequest), c.slice)
+	absent := protocol.AutoCreates(q.req.(*kmsg.MetadataRequest), c.asking)
 	if absent == 0 || c.account.TryTake(q.now, limitMutations, float64(absent)) {
 		return
 	}

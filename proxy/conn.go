@@ -53,12 +53,14 @@ type conn struct {
 	tenant    *policy.Tenant  // nil: nobody's; it meets the refusal broker
 	refused   *policy.Refused // why it has none
 	listener  string
-	slice     *slice.Slice
-	*standing        // what its requests in flight keep, whatever comes after
-	seat      *seat  // its place among the counted connections
-	asking    *judge // judges requests, and counts what it denies
-	known     known  // the topics that it may read or write
-	software  string // client_software_name, once told
+	slice     *slice.Slice    // the one that it is a connection to
+	stray     bool            // the tenant does not reach that slice: it has moved, or never lived there
+	*standing                 // what its requests in flight keep, whatever comes after
+	seat      *seat           // its place among the counted connections
+	asking    *judge          // judges requests, and counts what it denies
+	guard     *protocol.Guard // refuses, in requests, what lives in another slice; nil: all is here
+	known     known           // the topics that it may read or write here
+	software  string          // client_software_name, once told
 
 	header   protocol.Header // of the request being served, or read
 	begun    bool            // the next one has begun to come
@@ -159,7 +161,7 @@ func (c *conn) request(h *protocol.Header) error {
 	if c.tenant == nil {
 		return c.turnAway(h, api) // refuse.go
 	}
-	c.asking.begin(h.Key)
+	c.begin(h, api)
 	if h.Key == protocol.KeyProduce {
 		return c.produce(h, api) // produce.go: streams
 	}
@@ -193,6 +195,11 @@ func (c *conn) ask(h *protocol.Header, api *protocol.API) error {
 	}
 	if q.local {
 		return c.refuse(q)
+	}
+	if c.guard != nil { // the tenant has several slices, or lives in another
+		if done, err := c.span(q, p); done || err != nil { // fanout.go
+			return err
+		}
 	}
 	return c.forward(q, p)
 }
@@ -280,6 +287,17 @@ func (c *conn) notKafka(err error) error {
 	}
 	return why
 }
+
+// begin says that the next request is to be judged.
+func (c *conn) begin(h *protocol.Header, api *protocol.API) {
+	c.asking.begin(h.Key)
+	if c.guard != nil {
+		c.guard.Begin(api, h.Version)
+	}
+}
+
+// unjudged: the tenant may do everything, and all of it here.
+func (c *conn) unjudged() bool { return c.guard == nil && c.tenant.Everything() }
 
 // offered ends the connection on what is not in its ApiVersions, as a broker does.
 func (c *conn) offered(h *protocol.Header, api *protocol.API) error {

@@ -23,7 +23,7 @@ func deniedRig(t *testing.T, enforcement string) (*judge, *observer.ObservedLogs
 	core, logs := observer.New(zap.InfoLevel)
 	m := newMetrics(prometheus.NewRegistry(), "test")
 	return &judge{
-		ctx: context.Background(), tenant: p.Tenant("watched"), counters: m.tenant("watched", "orders"), counting: true,
+		ctx: context.Background(), virtual: &virtual{tenant: p.Tenant("watched")}, counters: m.tenant("watched", "orders"), counting: true,
 		clientID: "watched.app", log: zap.New(core), key: protocol.KeyProduce,
 	}, logs
 }

@@ -14,8 +14,12 @@ import (
 const maxSessions = 64
 
 // maxFetchHold is how long the answer to a Fetch of which all was refused is held,
-// as a broker with nothing to return would.
-const maxFetchHold = time.Second
+// as a broker with nothing to return would; maxMovedHold where its client is to look
+// elsewhere, which most did within a second or two.
+const (
+	maxFetchHold = time.Second
+	maxMovedHold = 200 * time.Millisecond
+)
 
 // fetchSessions are the sessions (KIP-227) that a broker opened on one connection,
 // each with the rules under which its partitions were judged. Brokers do not bind
@@ -59,10 +63,10 @@ func (s *fetchSessions) valid(id int32, rules string) bool {
 func (c *conn) lookAtFetch(q *query) bool {
 	var l protocol.FetchLook
 	l.Reset(q.header.Version, q.frame.bytes[q.header.Body:])
-	if l.SessionID != 0 && !c.sessions.valid(l.SessionID, c.rules) && !c.tenant.Observe {
+	if c.stray || l.SessionID != 0 && !c.sessions.valid(l.SessionID, c.rules) && !c.unheld() {
 		return false
 	}
-	for all := c.tenant.Everything(); l.Next(); {
+	for all := c.unjudged(); l.Next(); {
 		if !all && !c.mayTopic(protocol.OpRead, l.TopicName, l.TopicID) {
 			return false
 		}
@@ -71,11 +75,14 @@ func (c *conn) lookAtFetch(q *query) bool {
 	return l.Plain()
 }
 
+// unheld: rules are only observed, and nothing lives elsewhere.
+func (c *conn) unheld() bool { return c.guard == nil && c.tenant.Observe }
+
 // planFetch judges a Fetch. What a session holds was judged when it was added, so
 // an incremental fetch needs only its new topics judged, and answers need no
 // second judgement. A Fetch with something refused goes without a session.
 func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
-	if c.tenant.Observe {
+	if c.unheld() {
 		return
 	}
 	if req.Version >= 7 && req.SessionID != 0 && !c.sessions.valid(req.SessionID, c.rules) {
@@ -101,7 +108,11 @@ func (c *conn) planFetch(q *query, req *kmsg.FetchRequest, judged bool) {
 		// name, so it cannot go on without one: the client starts anew.
 		q.refused, q.local, q.denied = protocol.FetchSessionNotFound(req.Version), true, false
 	case q.local:
-		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, maxFetchHold)
+		longest := maxFetchHold
+		if q.elsewhere {
+			longest = maxMovedHold
+		}
+		q.hold = min(time.Duration(req.MaxWaitMillis)*time.Millisecond, longest)
 	default:
 		req.SessionID, req.SessionEpoch = 0, -1
 		q.changed = true

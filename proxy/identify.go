@@ -27,7 +27,7 @@ func (c *conn) identify(h *protocol.Header) error {
 			reason: reasonOtherTenant, hold: true,
 			text: "client ID " + quote(h.ClientID) + " names another tenant than " + quote(c.clientID) + ", which opened the connection",
 		}
-	case tenant != nil && c.up != nil && snap.slices[tenant.Home.Name] != c.upTo:
+	case tenant != nil && c.up != nil && c.mustMove(snap, tenant):
 		return errMoved
 	}
 	// A reload does not turn out who was let in. Who was not, or is another now, is
@@ -40,6 +40,16 @@ func (c *conn) identify(h *protocol.Header) error {
 	}
 	c.join(tenant)
 	return nil
+}
+
+// mustMove reports whether a connection cannot stay where it is: its slice is gone, or
+// its client has logged in at a broker of a slice that the tenant has left. All others
+// go on, and hear of what has moved with each request.
+func (c *conn) mustMove(snap *snapshot, t *policy.Tenant) bool {
+	if c.passesLogins() {
+		return snap.slices[t.Home.Name] != c.upTo
+	}
+	return snap.slices[c.upTo.Name()] != c.upTo
 }
 
 // who finds the tenant of a client ID on this connection, by all that is known of it.

@@ -8,6 +8,7 @@ import (
 
 	"sluice/protocol"
 	"sluice/proxy/policy"
+	"sluice/proxy/slice"
 )
 
 // join makes the connection one of a tenant's (or, with nil, nobody's) under the
@@ -22,20 +23,61 @@ func (c *conn) join(tenant *policy.Tenant) {
 		c.standing = &standing{counters: c.gw.metrics.tenant(unmatched, "")}
 		return
 	}
-	home := tenant.Home.Name
-	c.slice = c.snap.slices[home]
-	s := &standing{
-		nodes:     c.snap.nodes[viewKey{c.listener, home}],
-		counters:  c.gw.metrics.tenant(tenant.Name, home),
-		durations: c.gw.metrics.slice(home),
-		account:   c.gw.limiter.Account(time.Now(), home, tenant.Name, c.clientID),
-		rules:     tenant.RulesID(),
+	sees := c.snap.virtual(tenant)
+	c.slice = c.station(sees)
+	served := c.slice.Name()
+	if c.stray = sees.slice(c.slice.Slot()) != c.slice; c.stray {
+		served = tenant.Home.Name
 	}
-	s.answering = &judge{ctx: c.ctx, tenant: tenant, slice: c.slice, counters: s.counters, clientID: c.clientID, log: c.gw.log}
+	s := &standing{
+		nodes:     c.snap.nodes[viewKey{c.listener, served}],
+		counters:  c.gw.metrics.tenant(tenant.Name, served),
+		durations: c.gw.metrics.slice(served),
+		account:   c.gw.limiter.Account(time.Now(), served, tenant.Name, c.clientID),
+		rules:     tenant.RulesID() + tenant.RoutesID(),
+	}
+	s.answering = &judge{virtual: sees, ctx: c.ctx, counters: s.counters, clientID: c.clientID, log: c.gw.log}
 	asking := *s.answering
 	asking.counting = true
 	c.asking, c.standing = &asking, s
-	c.seat = c.gw.seats.take(home, tenant.Name, c.clientID)
+	c.place()
+	c.seat = c.gw.seats.take(served, tenant.Name, c.clientID)
+}
+
+// place sets who judges what passes over the connection: the tenant's rules alone where
+// all that the tenant has lives in the connection's slice, else they and a guard.
+func (c *conn) place() {
+	c.guard, c.judging = nil, c.answering
+	if !c.tenant.Everything() && !c.tenant.Observe {
+		c.filtering = c.answering
+	}
+	if !c.stray && len(c.answering.slots) == 1 {
+		return
+	}
+	slot := c.slice.Slot()
+	c.guard = &protocol.Guard{Judge: enforced(c.tenant, c.asking), Cluster: c.asking, Slot: slot}
+	c.judging = &protocol.Guard{Judge: c.answering, Cluster: c.answering, Slot: slot}
+	c.filtering = &protocol.Guard{Judge: enforced(c.tenant, c.answering), Cluster: c.answering, Slot: slot}
+}
+
+// station is the slice that the connection is one to for as long as it lasts: that of
+// the broker whose port, or host, the client has come for, else the tenant's home.
+func (c *conn) station(sees *virtual) *slice.Slice {
+	if c.up != nil {
+		return c.upTo
+	}
+	if at, _ := c.destination(); at != "" && !c.passesLogins() {
+		if s := c.snap.slices[at]; s != nil {
+			return s
+		}
+	}
+	return sees.slices[0]
+}
+
+// passesLogins reports whether clients log in at a broker: their connections then lead
+// to their tenant's home and nowhere else, since only that broker knows what they may.
+func (c *conn) passesLogins() bool {
+	return c.entrance != nil && c.entrance.sasl != nil && c.entrance.sasl.Passthrough
 }
 
 // leave undoes join. Requests in flight keep the account that they were charged to.
@@ -60,10 +102,10 @@ func (c *conn) giveSeat() {
 	}
 }
 
-// versionsTimeout bounds how long a client waits for the first contact with its slice.
+// versionsTimeout bounds how long a client waits for the first contact with its slices.
 const versionsTimeout = 5 * time.Second
 
-// answerApiVersions answers the one API that never goes to a broker: what its slice,
+// answerApiVersions answers the one API that never goes to a broker: what its slices,
 // kmsg and the table all know.
 func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 	c.in.block()
@@ -92,7 +134,7 @@ func (c *conn) answerApiVersions(h *protocol.Header, api *protocol.API) error {
 			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 		}
 	case c.tenant != nil:
-		if versions, err = c.slice.Versions(ctx); err != nil {
+		if versions, err = c.asking.versions(ctx); err != nil {
 			return &closing{reason: reasonUnreachable, brief: true, text: err.Error()}
 		}
 		if c.account.Limited(limitRequests) {

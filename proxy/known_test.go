@@ -27,7 +27,8 @@ func connAmong(t testing.TB, n int) *conn {
 		t.Fatal(problems)
 	}
 	tenant := p.Identify("t0")
-	return &conn{standing: &standing{answering: &judge{tenant: tenant}}}
+	j := &judge{virtual: &virtual{tenant: tenant}}
+	return &conn{standing: &standing{answering: j, judging: j, filtering: j}}
 }
 
 // A topic that a connection knows is not judged again.
@@ -37,7 +38,7 @@ func TestKnownTopics(t *testing.T) {
 	if c.mayTopic(protocol.OpRead, name, [16]byte{}) || !c.mayTopic(protocol.OpWrite, name, [16]byte{}) {
 		t.Fatal("WRITE is allowed, READ is not")
 	}
-	c.answering = nil // whoever asks it now panics
+	c.answering, c.judging = nil, nil // whoever asks it now panics
 	if allocs := testing.AllocsPerRun(10, func() { c.mayTopic(protocol.OpWrite, name, [16]byte{}) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}

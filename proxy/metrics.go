@@ -18,14 +18,17 @@ const unmatched = "unmatched"
 type outcome uint8
 
 const (
-	outcomeOK      outcome = iota // all of it went to a broker and was answered
-	outcomePartial                // some of it was refused here, the rest answered by a broker
-	outcomeDenied                 // all of it was refused here
-	outcomeError                  // no answer: the broker or the client went away
+	outcomeOK        outcome = iota // all of it went to a broker and was answered
+	outcomePartial                  // some of it was refused here, the rest answered by a broker
+	outcomeDenied                   // all of it was refused here
+	outcomeError                    // no answer: the broker or the client went away
+	outcomeElsewhere                // all of it lives in another slice, and the client was sent there
 	outcomes
 )
 
-func (o outcome) String() string { return [...]string{"ok", "partial", "denied", "error"}[o] }
+func (o outcome) String() string {
+	return [...]string{"ok", "partial", "denied", "error", "elsewhere"}[o]
+}
 
 // metrics are the gateway's own. Labels are bounded: tenants and slices of the
 // file, API names of the table; never a client ID, topic or topic id.
@@ -45,6 +48,7 @@ type metrics struct {
 	reloadOK       prometheus.Gauge
 	reloadTime     prometheus.Gauge
 	sliceReachable *prometheus.GaugeVec
+	unknown        *prometheus.CounterVec
 	brokerLogins   *prometheus.CounterVec
 	expiry         *prometheus.GaugeVec
 	adminFailures  prometheus.Counter
@@ -62,7 +66,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_" + name, Help: help}, labels)
 	}
 	m := &metrics{
-		requests:       counter("requests_total", "Requests, by what became of them: ok, partial, denied, error.", "tenant", "slice", "api", "outcome"),
+		requests:       counter("requests_total", "Requests, by what became of them: ok, partial, denied, error, elsewhere.", "tenant", "slice", "api", "outcome"),
 		bytes:          counter("bytes_total", "Bytes of Produce requests (in) and of Fetch and ShareFetch responses (out), whole frames as exchanged with the broker.", "tenant", "slice", "direction"),
 		throttledSecs:  counter("throttled_seconds_total", "Seconds that requests waited for a limit, or in observe mode would have.", "tenant", "limit", "level", "mode"),
 		throttledReqs:  counter("throttled_requests_total", "Requests that waited for a limit, or in observe mode would have.", "tenant", "limit", "level", "mode"),
@@ -73,6 +77,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		connections:    gauge("connections", "Open client connections.", "tenant", "listener"),
 		refused:        counter("refused_connections_total", "Connections refused or closed by the gateway, by reason.", "reason"),
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
+		unknown:        counter("unknown_slice_answers_total", "Answers to tenants of several slices without the part of one that has never been reached since the start: listings lack its topics.", "tenant", "slice"),
 		brokerLogins:   counter("broker_logins_total", "Logins of the gateway at brokers, over clients' connections, by what became of them: ok, failed.", "slice", "outcome"),
 		expiry:         gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
 		adminFailures:  prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admin_authentication_failures_total", Help: "Requests to the admin address with a name and a password that are not those of a user."}),
@@ -86,7 +91,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
 	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.authFailures, m.connections, m.refused,
-		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.brokerLogins, m.expiry, m.adminFailures, m.buildInfo)
+		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.unknown, m.brokerLogins, m.expiry, m.adminFailures, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }

@@ -21,7 +21,10 @@ type query struct {
 	refused kmsg.Response // what was taken out of req; the whole answer if local is set
 	local   bool          // nothing is left to ask a broker
 	denied  bool          // all that it asked for was refused
-	hold    time.Duration // how long a refusal is held before it is answered
+	// elsewhere: all of it lives in another slice than the connection's, to which its
+	// answer sends the client.
+	elsewhere bool
+	hold      time.Duration // how long a refusal is held before it is answered
 }
 
 // done lets go of the frame and of all that was made of it: an idle connection must
@@ -41,8 +44,8 @@ func (c *conn) plan(q *query) error {
 		return err
 	}
 	c.in.block() // for a topic's name, perhaps
-	judged := q.api.Split != nil && !c.tenant.Everything()
-	if judged && c.tenant.Observe {
+	judged := q.api.Split != nil && !c.unjudged()
+	if judged && c.tenant.Observe && !c.tenant.Everything() {
 		// Counted, then forgotten: another copy is judged, and what the broker gets
 		// is what the client sent.
 		copied, err := c.decode(q)
@@ -50,7 +53,7 @@ func (c *conn) plan(q *query) error {
 			return err
 		}
 		q.api.Split(copied, c.asking)
-		judged = false
+		judged = c.guard != nil
 	}
 	req, err := c.decode(q)
 	if err != nil {
@@ -70,24 +73,35 @@ func (c *conn) plan(q *query) error {
 		}
 		q.changed = true
 	}
-	if q.api.Realize != nil && !q.local {
+	if q.api.Realize != nil && !q.local && c.guard == nil { // else when it is divided
 		q.api.Realize(req, c.nodes)
 		q.changed = true
 	}
 	return nil
 }
 
+// judge is who judges requests.
+func (c *conn) judge() protocol.Judge {
+	if c.guard != nil {
+		return c.guard
+	}
+	return c.asking
+}
+
 // split takes out of a decoded request what the rules refuse.
 func (c *conn) split(q *query) {
-	refused, rest := q.api.Split(q.req, c.asking)
+	refused, rest := q.api.Split(q.req, c.judge())
 	q.refused, q.local = refused, !rest
 	q.denied = refused != nil && (!rest || protocol.Emptied(q.req))
+	if c.guard != nil && !c.asking.denies {
+		q.denied, q.elsewhere = false, q.denied
+	}
 }
 
 // mustDecode: everything else passes as opaque bytes.
 func (c *conn) mustDecode(a *protocol.API) bool {
 	switch {
-	case a.Decode, a.Realize != nil, a.Split != nil && !c.tenant.Everything():
+	case a.Decode, a.Realize != nil, a.Split != nil && !c.unjudged(), a.Divide != nil && c.guard != nil, c.stray:
 		return true
 	case a.Key == protocol.KeyFetch, a.Key == protocol.KeyShareFetch:
 		return true

@@ -27,7 +27,7 @@ func (c *conn) produce(h *protocol.Header, api *protocol.API) error {
 	}
 	may := true
 	switch {
-	case c.tenant.Everything():
+	case c.unjudged():
 	case w.Topics > 1 && size > wireBuffer:
 		return c.produceMany(h, api, pos)
 	default:
@@ -97,7 +97,7 @@ func (c *conn) walkTo(pos int, until protocol.ProduceEvent) (int, error) {
 func (c *conn) mayProduce() bool {
 	w := &c.walk
 	may := c.mayTopic(protocol.OpWrite, w.TopicName, w.TopicID)
-	if w.HasTransactionalID && !c.answering.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID) {
+	if w.HasTransactionalID && !c.judging.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID) {
 		may = false
 	}
 	if may || !c.tenant.Observe {
@@ -105,7 +105,7 @@ func (c *conn) mayProduce() bool {
 	}
 	name, known := string(w.TopicName), true
 	if w.TopicID != [16]byte{} {
-		name, known = c.slice.CachedTopicName(w.TopicID)
+		name, known = c.asking.CachedTopicName(w.TopicID)
 	}
 	if known {
 		c.asking.Allowed(protocol.OpWrite, protocol.Topic, name)
@@ -113,7 +113,8 @@ func (c *conn) mayProduce() bool {
 	if w.HasTransactionalID {
 		c.asking.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID)
 	}
-	return true
+	return c.guard == nil || known && c.guard.Allowed(protocol.OpWrite, protocol.Topic, name) &&
+		(!w.HasTransactionalID || c.guard.Allowed(protocol.OpWrite, protocol.TransactionalID, w.TransactionalID))
 }
 
 // produceMany holds a Produce of several topics until its last name has been seen,
@@ -178,7 +179,7 @@ func (c *conn) producePart(h *protocol.Header, api *protocol.API, held []byte) e
 	q.req = req
 	c.split(q)
 	if c.walk.Acks == 0 && q.refused != nil {
-		return deniedUnheard
+		return c.unheard()
 	}
 	if q.local {
 		return c.refuse(q)
@@ -203,12 +204,12 @@ func (c *conn) refuseProduce(h *protocol.Header, api *protocol.API) error {
 	c.split(q)
 	switch {
 	case c.walk.Acks == 0:
-		return deniedUnheard
+		return c.unheard()
 	case q.refused == nil:
 		// Its id got a name meanwhile, but its records are gone: the client sends it again.
 		return &closing{reason: reasonAppeared, brief: true, text: "a topic id became known while its Produce was being refused"}
 	}
-	q.local, q.denied = true, true
+	q.local = true
 	return c.refuse(q)
 }
 

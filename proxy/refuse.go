@@ -63,10 +63,20 @@ func (e *closing) Error() string { return e.reason + ": " + e.text }
 
 var (
 	errDraining   = &closing{reason: reasonDraining, quiet: true, text: "the gateway is shutting down"}
-	errMoved      = &closing{reason: reasonMoved, quiet: true, text: "the tenant's home is another slice now"}
+	errMoved      = &closing{reason: reasonMoved, quiet: true, text: "the slice of the connection is not the tenant's any more"}
+	movedUnheard  = &closing{reason: reasonMoved, brief: true, quiet: true, text: "a Produce with acks=0 came to another slice than its topic's, and has no answer that could say so"}
 	deniedUnheard = &closing{reason: reasonDeniedAcks0, hold: true, text: "a Produce with acks=0 was denied, and has no answer that could say so"}
 	errHungUp     = errors.New("the client hung up while its request waited")
 )
+
+// unheard is the end of a connection on which a Produce with acks=0 was refused: it has
+// no answer, and a broker, too, makes its client look for another leader that way.
+func (c *conn) unheard() error {
+	if c.guard != nil && !c.asking.denies {
+		return movedUnheard
+	}
+	return deniedUnheard
+}
 
 // malformed is the end of a connection that sent what cannot be walked or decoded.
 func malformed(what string, err error) error {
@@ -127,11 +137,11 @@ func (c *conn) penalise(atLeast time.Duration) bool {
 
 // refuse answers a request of which nothing is left to ask a broker.
 func (c *conn) refuse(q *query) error {
-	if q.denied && !c.penalise(q.hold) {
+	if q.denied && !c.penalise(q.hold) || q.elsewhere && !c.sleep(q.hold) {
 		return errPairsClosed
 	}
 	p := c.pending(q)
-	p.denied = q.denied
+	p.denied, p.elsewhere = q.denied, q.elsewhere
 	return c.answer(p, q.refused)
 }
 

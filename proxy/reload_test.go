@@ -283,12 +283,17 @@ func TestTenantMoved(t *testing.T) {
 	if p := r.Reload(); p.Failed() {
 		t.Fatal(p)
 	}
-	for _, c := range []*raw{c, gone} {
-		c.send(metadataReq(9, "payments.a"))
-		c.ended(2 * time.Second)
+	for _, c := range []*raw{c, gone} { // they stay open, and are sent to the new home
+		m := metadataOf(c.ask(metadataReq(9, "payments.a")))
+		if len(m.Brokers) != 2 || m.Brokers[0].NodeID>>20 != 1 || m.Topics[0].ErrorCode != 0 || m.Topics[0].Partitions[0].Leader>>20 != 1 {
+			t.Errorf("metadata: %+v", m)
+		}
+		if got := c.ask(produceReq(9, 1, 100, "payments.a")).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; got != kerr.NotLeaderForPartition.Code {
+			t.Errorf("Produce: error %d", got)
+		}
 	}
-	if got := r.metric("refused_connections_total", "reason", reasonMoved); got != 2 {
-		t.Errorf("%v connections moved", got)
+	if got := r.metric("refused_connections_total", "reason", reasonMoved); got != 0 {
+		t.Errorf("%v connections were closed", got)
 	}
 	for range 5 {
 		if err := p.ProduceSync(ctx, &kgo.Record{Topic: "payments.a"}).FirstErr(); err != nil {

@@ -78,10 +78,20 @@ func (s *seats) over(at *seat, t *policy.Tenant) scope {
 		return scopeClientID
 	case exceeds(s.tenants[at.tenant], t.Limits):
 		return scopeTenant
-	case exceeds(s.slices[at.slice], t.Home.Limits):
+	case exceeds(s.slices[at.slice], limitsOf(t, at.slice)):
 		return scopeSlice
 	}
 	return ""
+}
+
+// limitsOf are those of one of a tenant's slices.
+func limitsOf(t *policy.Tenant, slice string) policy.Limits {
+	for _, s := range t.Slices() {
+		if s.Name == slice {
+			return s.Limits
+		}
+	}
+	return t.Home.Limits
 }
 
 func exceeds(n int, l policy.Limits) bool { return l.Connections > 0 && n > l.Connections }
