@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 
@@ -36,7 +35,8 @@ const (
 type Explanation struct {
 	// Tenant is empty for a client that belongs to none.
 	Tenant string `json:"tenant"`
-	// Slice is the tenant's home.
+	// Slice answers the request: the tenant's home, or the one that owns what is named;
+	// the first of several.
 	Slice string `json:"slice"`
 	// Decision is what the client meets: in observe mode nothing is denied.
 	Decision string `json:"decision"`
@@ -102,6 +102,8 @@ type explainer struct {
 	q       Question
 	tenant  *policy.Tenant
 	refused *policy.Refused // why it has none
+	// placement is of a tenant with several slices.
+	placement protocol.Placement
 }
 
 // Explain says what becomes of a request under a policy, by the same steps as the
@@ -122,6 +124,7 @@ func Explain(p *policy.Policy, q Question) *Explanation {
 		e.turnAway()
 	default:
 		e.judge()
+		e.crosses()
 		e.charge()
 	}
 	return e.Explanation
@@ -174,29 +177,6 @@ func firstFew(names []string) []string {
 		return append(names[:few:few], fmt.Sprintf("%d more", len(names)-few))
 	}
 	return names
-}
-
-// place says which slice serves the tenant, and where.
-func (e *explainer) place() {
-	if e.tenant == nil {
-		return
-	}
-	e.Slice = e.tenant.Home.Name
-	e.because("slice", "%s is the home of tenant %s", e.Slice, e.Tenant)
-	for _, l := range e.p.Listeners {
-		if l.Name != e.q.Listener {
-			continue
-		}
-		if l.BrokerHosts != nil {
-			e.because("slice", "listener %s: all at port %d, brokers by the host that a client asks for, such as %s", l.Name, l.AdvertisedPort, l.BrokerHosts.Host(e.Slice, 0))
-			continue
-		}
-		r := l.BrokerPorts[e.Slice]
-		_, first, _ := r.Port(r.FirstNode)
-		_, last, _ := r.Port(r.LastNode)
-		e.because("slice", "listener %s: bootstrap %s, brokers %d-%d at %s", l.Name,
-			net.JoinHostPort(l.AdvertisedHost, itoa(l.AdvertisedPort)), r.FirstNode, r.LastNode, net.JoinHostPort(l.AdvertisedHost, fmt.Sprintf("%d-%d", first, last)))
-	}
 }
 
 // judge asks the rules what the gateway asks them.
@@ -331,7 +311,7 @@ func (e *explainer) charge() {
 		for _, level := range []struct {
 			name   string
 			limits policy.Limits
-		}{{"client_id", e.tenant.LimitsPerClientID}, {"tenant", e.tenant.Limits}, {"slice", e.tenant.Home.Limits}} {
+		}{{"client_id", e.tenant.LimitsPerClientID}, {"tenant", e.tenant.Limits}, {"slice", limitsOf(e.tenant, e.Slice)}} {
 			if rate := level.limits.Rates[l]; rate > 0 {
 				e.Limits = append(e.Limits, ChargedLimit{Limit: l.String(), Level: level.name, Value: l.Format(rate), Effect: e.held(l)})
 			}

@@ -40,7 +40,7 @@ func (c *conn) span(q *query, p *pending) (done bool, err error) {
 		}
 		parts = q.api.Divide(q.req, c.asking)
 		c.theirs()
-		if len(parts) == 1 && parts[0].Slot == c.slice.Slot() && !c.stray {
+		if len(parts) == 1 && c.answersHere(parts[0]) {
 			q.req, q.changed = parts[0].Req, true
 			parts = nil
 		}
@@ -55,6 +55,11 @@ func (c *conn) span(q *query, p *pending) (done bool, err error) {
 		return false, nil
 	}
 	p.counted = true
+	free, err := c.reserve(c.gw.budget.answers, c.joinedSize(q, parts))
+	if err != nil {
+		return true, err
+	}
+	defer free()
 	if err := c.ours(); err != nil {
 		return true, err
 	}
@@ -65,6 +70,32 @@ func (c *conn) span(q *query, p *pending) (done bool, err error) {
 	}
 	announce(resp, p.throttle(time.Now()))
 	return true, c.answer(p, resp)
+}
+
+// answersHere reports whether the connection's broker can answer a part. What is for a
+// controller it cannot: the one that clients are shown is only the lowest node of all.
+func (c *conn) answersHere(part protocol.Part) bool {
+	_, admin := part.Req.(kmsg.AdminRequest)
+	return part.Slot == c.slice.Slot() && !c.stray && !admin
+}
+
+// What the answers of several slices may take while they are joined: so much and a
+// multiple of the request, which names what they are about.
+const (
+	joinedBase  = 64 << 10
+	joinedTimes = 32
+)
+
+// joinedSize is the memory for which the answers to a divided request wait. Those that
+// list all that a slice has take what its topology took.
+func (c *conn) joinedSize(q *query, parts []protocol.Part) int64 {
+	n := int64(joinedBase + joinedTimes*len(q.frame.bytes))
+	if q.api.Route == protocol.ToAll {
+		for _, p := range parts {
+			n += c.asking.slice(p.Slot).ListingSize()
+		}
+	}
+	return min(n, c.gw.budget.answers.max/4)
 }
 
 // fanOut asks each slice for its part, at once but for what must be known first, and

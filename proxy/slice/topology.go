@@ -33,8 +33,9 @@ type topology struct {
 	addresses  map[int32]string
 	topics     []string // by name
 	partitions map[string]int
-	controller int32               // -1 if it is not known
-	cluster    string              // its id; "" if it has none
+	controller int32  // -1 if it is not known
+	cluster    string // its id; "" if it has none
+	size       int64
 	names      map[[16]byte]string // by topic id
 }
 
@@ -70,6 +71,7 @@ func topologyOf(resp *kmsg.MetadataResponse) *topology {
 		name := *topic.Topic
 		t.topics = append(t.topics, name)
 		t.partitions[name] = len(topic.Partitions)
+		t.size += topicSize + partitionSize*int64(len(topic.Partitions))
 		if topic.TopicID != ([16]byte{}) { // zero before Kafka 2.8
 			t.names[topic.TopicID] = name
 		}
@@ -77,6 +79,12 @@ func topologyOf(resp *kmsg.MetadataResponse) *topology {
 	slices.Sort(t.topics)
 	return t
 }
+
+// What a topic and a partition of an answer take when they are decoded, about.
+const (
+	topicSize     = 300
+	partitionSize = 200
+)
 
 // sameBrokers reports whether both have the same brokers at the same addresses.
 func (t *topology) sameBrokers(o *topology) bool {
@@ -112,3 +120,7 @@ func (s *Slice) Partitions(topic string) int { return s.topology.Load().partitio
 
 // ClusterID is the cluster's own id; "" before the first topology, or if it has none.
 func (s *Slice) ClusterID() string { return s.topology.Load().cluster }
+
+// ListingSize is about how much memory a decoded answer takes that lists all topics and
+// partitions of the last topology, in bytes.
+func (s *Slice) ListingSize() int64 { return s.topology.Load().size }
