@@ -256,7 +256,7 @@ func (g *Gateway) close() {
 func (g *Gateway) watchSlices() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	told, known, shown := map[string]bool{}, map[string]*slice.Slice{}, certificates{}
+	told, known, shown, twice := map[string]bool{}, map[string]*slice.Slice{}, certificates{}, collisions{}
 	for {
 		snap := g.snapshot.Load()
 		for name := range known {
@@ -265,6 +265,7 @@ func (g *Gateway) watchSlices() {
 			}
 		}
 		known = snap.slices
+		twice.look(g, snap)
 		g.metrics.certificates(shown, snap.certificates)
 		shown = snap.certificates
 		for name, s := range snap.slices {

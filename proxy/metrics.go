@@ -49,6 +49,7 @@ type metrics struct {
 	reloadTime     prometheus.Gauge
 	sliceReachable *prometheus.GaugeVec
 	unknown        *prometheus.CounterVec
+	hidden         *prometheus.GaugeVec
 	brokerLogins   *prometheus.CounterVec
 	expiry         *prometheus.GaugeVec
 	adminFailures  prometheus.Counter
@@ -77,6 +78,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		connections:    gauge("connections", "Open client connections.", "tenant", "listener"),
 		refused:        counter("refused_connections_total", "Connections refused or closed by the gateway, by reason.", "reason"),
 		sliceReachable: gauge("slice_reachable", "1 when the slice's brokers could be reached at the last attempt.", "slice"),
+		hidden:         gauge("hidden_topics", "Topics that a tenant does not see in one of its slices, because its routes lead their names to another one that has them too.", "tenant", "slice"),
 		unknown:        counter("unknown_slice_answers_total", "Answers to tenants of several slices without the part of one that has never been reached since the start: listings lack its topics.", "tenant", "slice"),
 		brokerLogins:   counter("broker_logins_total", "Logins of the gateway at brokers, over clients' connections, by what became of them: ok, failed.", "slice", "outcome"),
 		expiry:         gauge("certificate_expiry_timestamp_seconds", "When a certificate that the gateway shows expires; kind is listener, slice or admin.", "kind", "name"),
@@ -91,7 +93,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_last_reload_success_timestamp_seconds", Help: "When the file was last loaded with success."}),
 	}
 	r.MustRegister(m.requests, m.bytes, m.throttledSecs, m.throttledReqs, m.overrun, m.denied, m.accepted, m.authFailures, m.connections, m.refused,
-		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.unknown, m.brokerLogins, m.expiry, m.adminFailures, m.buildInfo)
+		m.duration, m.held, m.reloadOK, m.reloadTime, m.sliceReachable, m.unknown, m.hidden, m.brokerLogins, m.expiry, m.adminFailures, m.buildInfo)
 	m.buildInfo.WithLabelValues(version, runtime.Version()).Set(1)
 	return m
 }

@@ -209,6 +209,28 @@ func TestSpanningAdministration(t *testing.T) {
 	}
 }
 
+// A name that two slices have is told once.
+func TestSpanningCollisions(t *testing.T) {
+	t.Parallel()
+	r, _ := spanRig(t)
+	count := func(slice string) float64 { return r.metric("hidden_topics", "tenant", "payments", "slice", slice) }
+	eventually(t, 10*time.Second, "what is hidden is counted", func() bool { return count("clicks") == 1 && count("orders") == 0 })
+	told := func() int {
+		return r.lines("two slices have a topic of the same name: the tenant sees only the one that its routes lead to",
+			map[string]string{"topic": "payments.a", "tenant": "payments", "seen_in": "orders", "hidden_in": "clicks"})
+	}
+	if _, err := kadm.NewClient(straight(t, r.clusters[0])).CreateTopic(testContext(t), 1, 1, nil, "clicks.a"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "one more is", func() bool { return count("orders") == 1 })
+	if n := told(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	if n := r.metric("hidden_topics", "tenant", "pinned"); n != 0 {
+		t.Errorf("%v are hidden from a pinned tenant", n)
+	}
+}
+
 // One slice is down: the other one goes on.
 func TestSpanningSliceDown(t *testing.T) {
 	t.Parallel()
