@@ -382,6 +382,9 @@ func (c *conn) push(p *pending) error {
 // of the slice at a bootstrap port, once, and logs in. It is called before each
 // request is sent, so that a login that ends is renewed in time.
 func (c *conn) connect() error {
+	if c.stray { // whatever names something was refused, or asked at home
+		return errMoved
+	}
 	if c.up != nil {
 		if c.session != nil && c.session.Due(c.in.at) {
 			return c.renew()

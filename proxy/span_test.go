@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // spanningTenant lives in orders and reaches clicks.
@@ -249,6 +250,17 @@ func TestSpanningSliceDown(t *testing.T) {
 		t.Error(err)
 	}
 	c := r.raw("payments.app", "")
+	cluster := kmsg.NewPtrDescribeClusterRequest()
+	if got := c.ask(cluster).(*kmsg.DescribeClusterResponse); got.ErrorCode != 0 || len(got.Brokers) < 2 {
+		t.Errorf("cluster: %+v", got)
+	}
+	adm := r.admin("payments.app")
+	if created, err := adm.CreateTopics(ctx, 1, 1, nil, "payments.more", "clicks.more"); err != nil || created["payments.more"].Err != nil || created["clicks.more"].Err == nil {
+		t.Errorf("created: %+v, %v", created, err)
+	}
+	if groups, err := adm.ListGroups(ctx); err != nil {
+		t.Errorf("groups: %+v, %v", groups, err)
+	}
 	for _, req := range []func() int16{
 		func() int16 { return metadataOf(c.ask(metadataReq(9, "payments.a", "clicks.a"))).Topics[1].ErrorCode },
 		func() int16 {
