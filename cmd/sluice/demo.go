@@ -67,6 +67,18 @@ tenants:
     rules:
       - {allow: [READ, WRITE, CREATE], topics: ["clicks", "clicks.*"]}
       - {allow: [READ], groups: ["tracking.*"]}
+
+  - name: insight           # has topics in both slices, and sees one cluster
+    client_ids: {team: insight}
+    home: orders
+    reach: [clicks]
+    limits: {producer_byte_rate: 5MB, consumer_byte_rate: 10MB}
+    rules:
+      - {allow: [READ, WRITE], topics: ["insight.*", clicks.raw]}
+      - {allow: [READ], groups: ["insight.*"]}
+
+routes:
+  - {topics: [clicks, "clicks.*"], slice: clicks}
 `))
 
 func demoCommand() *cobra.Command {
@@ -75,7 +87,7 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Embedded brokers, two slices, a few tenants, live traffic, and the gateway in between",
 		Long: "Starts two embedded clusters, the gateway in front of them, a polite tenant, a noisy one that is held\n" +
-			"to its limit and a client that belongs to nobody, and prints who uses what each second. Nothing else\n" +
+			"to its limit, one with topics in both clusters and a client that belongs to nobody, and prints who uses what each second. Nothing else\n" +
 			"is needed, and nothing is left behind. It ends at Ctrl-C.",
 		Example: "  sluice demo\n  sluice demo --for 20s",
 		Args:    noArgs,
@@ -100,7 +112,7 @@ func demoCommand() *cobra.Command {
 // demo runs until ctx ends.
 func demo(ctx context.Context, out io.Writer) error {
 	var clusters []*kfake.Cluster
-	for _, topics := range [][]string{{"payments.orders", "payments.audit"}, {"clicks", "clicks.raw"}} {
+	for _, topics := range [][]string{{"payments.orders", "payments.audit", "insight.daily"}, {"clicks", "clicks.raw"}} {
 		c, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(4, topics...), kfake.DefaultNumPartitions(4))
 		if err != nil {
 			return fmt.Errorf("embedded cluster: %w", err)
@@ -185,11 +197,13 @@ func explainDemo(out io.Writer, path, bootstrap, admin string) {
 	fmt.Fprintf(out, `Two embedded clusters (slices "orders" and "clicks") stand behind the gateway at %[1]s.
   payments   polite: produces and consumes far below its limits
   tracking   noisy: wants all it can get, and is held to 2 MB/s in and 3 MB/s out, once its burst is spent
+  insight    has topics in both slices: one producer writes to both, one group reads both, and knows of one cluster
   stranger   belongs to no tenant, and is told so
 
 Try it by hand in another terminal:
   curl -s http://%[2]s/metrics | grep sluice_      curl -s http://%[2]s/readyz
   kcat -b %[1]s -X client.id=payments.me -L                     # its own topics, the gateway's addresses
+  kcat -b %[1]s -X client.id=insight.me -L                      # topics of two clusters, brokers of both
   kcat -b %[1]s -X client.id=nobody -P -t payments.orders       # refused, by name
   edit %[3]s and: kill -HUP %[4]d
 Ctrl-C ends it.
@@ -207,21 +221,21 @@ func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 		}
 		return cl
 	}
-	produce := func(id, topic string, size int, every time.Duration, opts ...kgo.Opt) {
+	produce := func(id string, topics []string, size int, every time.Duration, opts ...kgo.Opt) {
 		cl := client(id, opts...)
 		wg.Go(func() {
 			defer cl.Close()
 			value := bytes.Repeat([]byte("x"), size)
-			for ctx.Err() == nil {
-				cl.Produce(ctx, &kgo.Record{Topic: topic, Value: value}, nil)
+			for i := 0; ctx.Err() == nil; i++ {
+				cl.Produce(ctx, &kgo.Record{Topic: topics[i%len(topics)], Value: value}, nil)
 				if every > 0 {
 					time.Sleep(every)
 				}
 			}
 		})
 	}
-	consume := func(id, topic, group string) {
-		cl := client(id, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group))
+	consume := func(id, group string, topics ...string) {
+		cl := client(id, kgo.ConsumeTopics(topics...), kgo.ConsumerGroup(group))
 		wg.Go(func() {
 			defer cl.CloseAllowingRebalance()
 			for ctx.Err() == nil {
@@ -230,11 +244,15 @@ func demoTraffic(ctx context.Context, wg *sync.WaitGroup, bootstrap string) {
 		})
 	}
 	batches := []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(500), kgo.ProducerBatchMaxBytes(256 << 10)}
-	produce("payments.checkout", "payments.orders", 2_000, 4*time.Millisecond, batches...)
-	produce("tracking.web", "clicks", 10_000, 0, batches...)
-	consume("payments.ledger", "payments.orders", "payments.ledger")
-	consume("tracking.etl", "clicks", "tracking.etl")
-	produce("stranger", "payments.orders", 100, 200*time.Millisecond, append(batches, kgo.RecordDeliveryTimeout(5*time.Second))...)
+	orders := []string{"payments.orders"}
+	both := []string{"insight.daily", "clicks.raw"}
+	produce("payments.checkout", orders, 2_000, 4*time.Millisecond, batches...)
+	produce("tracking.web", []string{"clicks"}, 10_000, 0, batches...)
+	produce("insight.feed", both, 1_000, 5*time.Millisecond, batches...)
+	consume("payments.ledger", "payments.ledger", orders...)
+	consume("tracking.etl", "tracking.etl", "clicks")
+	consume("insight.report", "insight.report", both...)
+	produce("stranger", orders, 100, 200*time.Millisecond, append(batches, kgo.RecordDeliveryTimeout(5*time.Second))...)
 }
 
 // watchDemo prints the table each second and reloads at SIGHUP.

@@ -8,7 +8,7 @@ import (
 )
 
 // The demo shows each kind of client: the polite one is served, the noisy one held
-// near its limit, the one without a tenant refused. It leaves nothing behind.
+// near its limit, the one of two slices reads both, the one without a tenant is refused. It leaves nothing behind.
 func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
@@ -18,14 +18,19 @@ func TestDemo(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Errorf("exit %d, stderr %s", code, stderr)
 	}
-	rows := map[string][]string{} // the last of each
-	refused := false              // in one second at least
+	rows := map[string][]string{}   // the last of each
+	insight := map[string]float64{} // MB that it has read, by slice
+	refused := false                // in one second at least
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		if len(f) < 7 {
 			continue
 		}
 		rows[f[0]] = f
+		if f[0] == "insight" {
+			out, _ := strconv.ParseFloat(f[3], 64)
+			insight[f[1]] += out
+		}
 		if f[0] == "unmatched" && f[len(f)-1] != "0.0" {
 			refused = true
 		}
@@ -46,6 +51,9 @@ func TestDemo(t *testing.T) {
 	}
 	if in := number("payments", 2); in <= 0 || in > 2 {
 		t.Errorf("payments produces %v MB/s, it wants 0.5:\n%s", in, out)
+	}
+	if insight["orders"] <= 0 || insight["clicks"] <= 0 {
+		t.Errorf("insight reads %v, and has topics in both slices:\n%s", insight, out)
 	}
 	if !refused {
 		t.Errorf("the client of no tenant is not refused:\n%s", out)

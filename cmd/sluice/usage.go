@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -22,17 +23,19 @@ type usageTable struct {
 
 // usageSample is what the metrics said at one time.
 type usageSample struct {
-	at      time.Time
-	tenants map[string]*usage
+	at   time.Time
+	rows map[usageKey]*usage
+	held map[string]float64 // by tenant
 }
 
-// usage are the counters of one tenant.
-type usage struct {
-	slice                 string
-	in, out, held, denied float64
-}
+// usageKey: a tenant of several slices has a line for each.
+type usageKey struct{ tenant, slice string }
 
-// print prints one line for each tenant that has asked for anything.
+// usage are the counters of one tenant in one slice.
+type usage struct{ in, out, denied float64 }
+
+// print prints one line for each tenant and slice of which anything was asked. Seconds
+// held are the tenant's as a whole, and stand in its first line.
 func (t *usageTable) print(w io.Writer, now time.Time, g prometheus.Gatherer, p *policy.Policy) {
 	sample, err := sampleUsage(now, g)
 	if err != nil {
@@ -43,20 +46,26 @@ func (t *usageTable) print(w io.Writer, now time.Time, g prometheus.Gatherer, p 
 		fmt.Fprintf(w, "%-10s %-8s %9s %9s  %-22s %9s %8s\n", "TENANT", "SLICE", "MB/s IN", "MB/s OUT", "LIMIT IN/OUT", "HELD s/s", "DENIED/s")
 	}
 	seconds := now.Sub(t.last.at).Seconds()
-	for _, name := range slices.Sorted(maps.Keys(sample.tenants)) {
-		u, before := sample.tenants[name], t.last.tenants[name]
+	told := ""
+	for _, key := range slices.SortedFunc(maps.Keys(sample.rows), usageKey.compare) {
+		u, before := sample.rows[key], t.last.rows[key]
 		if before == nil {
 			before = &usage{}
 		}
 		if t.last.at.IsZero() {
 			continue
 		}
-		fmt.Fprintf(w, "%-10s %-8s %9.2f %9.2f  %-22s %9.2f %8.1f\n", name, u.slice,
-			(u.in-before.in)/seconds/1e6, (u.out-before.out)/seconds/1e6, limitsOf(p, name),
-			(u.held-before.held)/seconds, (u.denied-before.denied)/seconds)
+		held := 0.0
+		if key.tenant != told {
+			held = sample.held[key.tenant] - t.last.held[key.tenant]
+		}
+		told = key.tenant
+		fmt.Fprintf(w, "%-10s %-8s %9.2f %9.2f  %-22s %9.2f %8.1f\n", key.tenant, cmp.Or(key.slice, "-"),
+			(u.in-before.in)/seconds/1e6, (u.out-before.out)/seconds/1e6, limitsOf(p, key.tenant),
+			held/seconds, (u.denied-before.denied)/seconds)
 		t.rows++
 	}
-	if len(sample.tenants) > 1 && !t.last.at.IsZero() {
+	if len(sample.rows) > 1 && !t.last.at.IsZero() {
 		fmt.Fprintln(w)
 	}
 	t.last = sample
@@ -82,7 +91,7 @@ func sampleUsage(now time.Time, g prometheus.Gatherer) (usageSample, error) {
 	if err != nil {
 		return usageSample{}, err
 	}
-	s := usageSample{at: now, tenants: map[string]*usage{}}
+	s := usageSample{at: now, rows: map[usageKey]*usage{}, held: map[string]float64{}}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			labels := map[string]string{}
@@ -96,27 +105,31 @@ func sampleUsage(now time.Time, g prometheus.Gatherer) (usageSample, error) {
 }
 
 func (s usageSample) add(name string, labels map[string]string, m *dto.Metric) {
-	tenant := labels["tenant"]
-	if tenant == "" {
+	tenant, value := labels["tenant"], m.GetCounter().GetValue()
+	switch name {
+	case "sluice_throttled_seconds_total":
+		s.held[tenant] += value
+		return
+	case "sluice_bytes_total", "sluice_requests_total":
+	default:
 		return
 	}
-	u := s.tenants[tenant]
+	key := usageKey{tenant, labels["slice"]}
+	u := s.rows[key]
 	if u == nil {
-		u = &usage{slice: "-"}
-		s.tenants[tenant] = u
+		u = &usage{}
+		s.rows[key] = u
 	}
-	if labels["slice"] != "" {
-		u.slice = labels["slice"]
-	}
-	value := m.GetCounter().GetValue()
 	switch {
-	case name == "sluice_bytes_total" && labels["direction"] == "in":
+	case labels["direction"] == "in":
 		u.in += value
-	case name == "sluice_bytes_total":
+	case labels["direction"] == "out":
 		u.out += value
-	case name == "sluice_throttled_seconds_total":
-		u.held += value
-	case name == "sluice_requests_total" && labels["outcome"] == "denied":
+	case labels["outcome"] == "denied":
 		u.denied += value
 	}
+}
+
+func (k usageKey) compare(o usageKey) int {
+	return cmp.Or(cmp.Compare(k.tenant, o.tenant), cmp.Compare(k.slice, o.slice))
 }
