@@ -18,7 +18,7 @@ import (
 // arrived checks what a broker is asked.
 func (s *sim) arrived(h *simHandler, r *simRequest) {
 	if r.clientID == "sluice" {
-		if r.Key() != 18 && r.Key() != 3 {
+		if r.Key() != 18 && r.Key() != 3 && r.Key() != 10 {
 			s.fail("the gateway's own client sends a request of key %d", r.Key())
 		}
 		return
@@ -28,7 +28,7 @@ func (s *sim) arrived(h *simHandler, r *simRequest) {
 	case t == nil:
 		s.fail("broker %s: a request of client %q, which is nobody's", h.host(), r.clientID)
 		return
-	case t.home != h.cluster.name:
+	case t.home != h.cluster.name && (t.reach != h.cluster.name || r.Key() == 11 || r.Key() == 12):
 		s.fail("broker %s: a request of client %q, which lives at %s", h.host(), r.clientID, t.home)
 	case h.tenant != "" && h.tenant != t.name:
 		s.fail("broker %s: requests of %s and %s on one connection", h.host(), h.tenant, t.name)
@@ -52,6 +52,9 @@ const judgedBefore = 12 * time.Second
 func (s *sim) guard(h *simHandler, what, topic string) {
 	if h.tenant == "" {
 		return // told already
+	}
+	if owner := s.first.tenant(h.tenant).owner(topic); owner != h.cluster.name {
+		s.fail("broker %s: tenant %s asks to %s %s, which lives in %s", h.host(), h.tenant, what, topic, owner)
 	}
 	if some, _ := s.may(h.tenant, topic, time.Now().Add(-judgedBefore)); !some {
 		s.fail("broker %s: tenant %s asks to %s %s, which is denied", h.host(), h.tenant, what, topic)
@@ -86,7 +89,7 @@ func (s *sim) policies(since time.Time) (all []*simPolicy) {
 // namesOf are the topics that a Produce or Fetch names.
 func (s *sim) namesOf(clientID string, req kmsg.Request) (names []string) {
 	name := func(topic string, id [16]byte) {
-		if t := s.home(clientID).topic(topic, id); t != nil {
+		if t := s.topic(clientID, topic, id); t != nil {
 			names = append(names, t.name)
 		}
 	}
@@ -104,11 +107,16 @@ func (s *sim) namesOf(clientID string, req kmsg.Request) (names []string) {
 }
 
 // denies reports whether something in a request may be denied, now or after any of
-// the reloads to come.
-func (s *sim) denies(clientID string, req kmsg.Request) bool {
+// the reloads to come, or lives in another slice than the one that is asked.
+func (s *sim) denies(clientID string, at *simCluster, req kmsg.Request) bool {
 	t := s.tenant(clientID)
 	if t == nil {
 		return true
+	}
+	for _, name := range s.namesOf(clientID, req) {
+		if t.reach != "" && t.owner(name) != at.name {
+			return true
+		}
 	}
 	if t.observe {
 		return false
@@ -130,7 +138,7 @@ func (s *sim) everLimited(clientID string) (l simLimits) {
 	}
 	for _, p := range s.policies(time.Time{}) {
 		now := p.tenant(t.name)
-		for _, x := range []simLimits{now.limits, now.perClient, p.slices[t.home]} {
+		for _, x := range []simLimits{now.limits, now.perClient, p.slices[t.home], p.slices[t.reach]} {
 			l.in, l.out, l.requests = max(l.in, x.in), max(l.out, x.out), max(l.requests, x.requests)
 		}
 	}
@@ -163,11 +171,15 @@ func (l *simLink) check(a *simAsked) {
 			l.checkNode("coordinator", c.NodeID, c.Host, c.Port)
 		}
 	case *kmsg.InitProducerIDResponse:
-		if resp.ErrorCode != 0 || resp.ProducerID>>48 != int64(l.s.home(l.clientID).slot+1) {
+		if resp.ErrorCode != 0 || resp.ProducerID>>48 != int64(l.cluster.slot+1) {
 			l.s.fail("%s: producer id %x, error %d", l.clientID, resp.ProducerID, resp.ErrorCode)
 		}
 	case *kmsg.HeartbeatResponse:
-		if resp.ErrorCode != 0 {
+		want := int16(0)
+		if l.cluster != l.s.home(l.clientID) {
+			want = 16
+		}
+		if resp.ErrorCode != want {
 			l.s.fail("%s: a heartbeat is answered with error %d", l.clientID, resp.ErrorCode)
 		}
 	}
@@ -199,7 +211,7 @@ func (l *simLink) checkThrottle(a *simAsked) {
 	l.mu.Unlock()
 }
 
-// checkNode: a node is a virtual one of the tenant's slice, at an address of the gateway.
+// checkNode: a node is a virtual one of the tenant's slices, at an address of the gateway.
 func (l *simLink) checkNode(what string, id int32, host string, port int32) {
 	l.checkID(what, id)
 	if host == "" && id < 0 {
@@ -208,7 +220,7 @@ func (l *simLink) checkNode(what string, id int32, host string, port int32) {
 	want := int32(9092)
 	if t := l.s.tenant(l.clientID); t != nil {
 		want = 9100 + id&(1<<protocol.SlotBits-1) - 1
-		if t.home == "clicks" {
+		if l.s.at(l.clientID, id).name == "clicks" {
 			want += 10
 		}
 	}
@@ -217,14 +229,18 @@ func (l *simLink) checkNode(what string, id int32, host string, port int32) {
 	}
 }
 
-// checkID: a node id is a virtual one of the tenant's slice, or none.
+// checkID: a node id is a virtual one of the tenant's slices, or none.
 func (l *simLink) checkID(what string, id int32) {
 	ok := id == -1
-	if l.s.tenant(l.clientID) == nil {
+	t := l.s.tenant(l.clientID)
+	if t == nil {
 		ok = ok || id == protocol.RefusalNode
-	} else {
-		node := id - int32(l.s.home(l.clientID).slot)<<protocol.SlotBits
-		ok = ok || node >= 1 && node <= simBrokers
+	}
+	for _, c := range l.s.clusters {
+		if t != nil && (c.name == t.home || c.name == t.reach) {
+			node := id - int32(c.slot)<<protocol.SlotBits
+			ok = ok || node >= 1 && node <= simBrokers
+		}
 	}
 	if !ok {
 		l.s.fail("%s: %s has the node id %d", l.clientID, what, id)
@@ -243,7 +259,15 @@ func (l *simLink) checkMetadata(resp *kmsg.MetadataResponse) {
 			}
 		}
 		if tenant := l.s.tenant(l.clientID); tenant != nil && t.Topic != nil {
+			for _, p := range t.Partitions {
+				if p.Leader >= 0 && l.s.at(l.clientID, p.Leader).name != tenant.owner(*t.Topic) {
+					l.s.fail("%s: topic %s is led by %d", l.clientID, *t.Topic, p.Leader)
+				}
+			}
 			mine := tenant.observe || strings.HasPrefix(*t.Topic, tenant.name+".")
+			if t.ErrorCode == 5 && tenant.reach != "" && l.s.faults {
+				continue // its slice did not answer
+			}
 			if mine != (t.ErrorCode == 0) || !mine && t.ErrorCode != 29 {
 				l.s.fail("%s: topic %s has error %d", l.clientID, *t.Topic, t.ErrorCode)
 			}
@@ -253,6 +277,12 @@ func (l *simLink) checkMetadata(resp *kmsg.MetadataResponse) {
 
 // verdict checks the error code of one topic.
 func (l *simLink) verdict(a *simAsked, topic string, code int16) {
+	if t := l.s.tenant(l.clientID); t.owner(topic) != l.cluster.name {
+		if code != 6 && code != 100 {
+			l.s.fail("%s: the answer of key %d, version %d for topic %s of another slice has error %d", l.clientID, a.req.Key(), a.req.GetVersion(), topic, code)
+		}
+		return
+	}
 	some, all := l.s.may(team(l.clientID), topic, a.at)
 	refused := code == 29 || code == 100 // by an id whose topic may not be described
 	if refused && all || !refused && !some || !refused && code != 0 && code != 6 {
@@ -266,7 +296,7 @@ func (l *simLink) checkProduce(a *simAsked, resp *kmsg.ProduceResponse) {
 		missing[name]++
 	}
 	for _, t := range resp.Topics {
-		topic := l.s.home(l.clientID).topic(t.Topic, t.TopicID)
+		topic := l.s.topic(l.clientID, t.Topic, t.TopicID)
 		if topic == nil || missing[topic.name] == 0 || len(t.Partitions) != 1 {
 			l.s.fail("%s: an answer for the topic %q %x, which was not asked for", l.clientID, t.Topic, t.TopicID)
 			continue
@@ -293,7 +323,7 @@ func (l *simLink) checkFetch(a *simAsked, resp *kmsg.FetchResponse) {
 		l.s.fail("%s: a Fetch is answered with error %d", l.clientID, resp.ErrorCode)
 	}
 	for _, t := range resp.Topics {
-		topic := l.s.home(l.clientID).topic(t.Topic, t.TopicID)
+		topic := l.s.topic(l.clientID, t.Topic, t.TopicID)
 		if topic == nil {
 			l.s.fail("%s: a Fetch returned the topic %q %x", l.clientID, t.Topic, t.TopicID)
 			continue
@@ -317,7 +347,7 @@ func (s *sim) checkEnd() {
 	if n := len(s.gw.connections()); n > 0 {
 		s.fail("the gateway still has %d connections", n)
 	}
-	for what, m := range map[string]*memory{"frames": s.gw.budget.frames, "decoded": s.gw.budget.decoded} {
+	for what, m := range map[string]*memory{"frames": s.gw.budget.frames, "decoded": s.gw.budget.decoded, "answers": s.gw.budget.answers} {
 		if !m.all.TryAcquire(m.max) {
 			s.fail("memory for %s is still held", what)
 		}

@@ -24,15 +24,17 @@ type simActor struct {
 	clientID string
 	rng      *rand.Rand
 	line     simLine
-	lenient  bool // its connections may end without a fault
-	patient  bool // no answer is late for it
+	lenient  bool        // its connections may end without a fault
+	patient  bool        // no answer is late for it
+	at       *simCluster // that it has come to
 }
 
 // simLink is a client's connection, written by its actor and read by a goroutine.
 type simLink struct {
 	*simActor
-	conn *simConn
-	dead chan struct{} // closed when nothing is read any more
+	conn    *simConn
+	cluster *simCluster   // that it leads to; nil for a stranger's
+	dead    chan struct{} // closed when nothing is read any more
 
 	mu       sync.Mutex
 	out      []*simAsked // without an answer yet, in order
@@ -62,7 +64,7 @@ func (a *simActor) dial(address string) *simLink {
 		}
 		return nil
 	}
-	l := &simLink{simActor: a, conn: conn, dead: make(chan struct{}), answered: make(chan struct{}, 1)}
+	l := &simLink{simActor: a, conn: conn, cluster: a.at, dead: make(chan struct{}), answered: make(chan struct{}, 1)}
 	a.s.acting.Go(l.read)
 	return l
 }
@@ -70,6 +72,9 @@ func (a *simActor) dial(address string) *simLink {
 // open finds a broker, as clients do: it asks the bootstrap port for Metadata and
 // connects to one of the nodes it is shown. Nil if that fails.
 func (a *simActor) open() (l *simLink, node int32) {
+	if a.at = nil; a.s.tenant(a.clientID) != nil {
+		a.at = a.s.home(a.clientID)
+	}
 	boot := a.dial(simBootstrap)
 	if boot == nil {
 		return nil, 0
@@ -80,6 +85,9 @@ func (a *simActor) open() (l *simLink, node int32) {
 		return nil, 0
 	}
 	b := resp.Brokers[a.rng.IntN(len(resp.Brokers))]
+	if a.at != nil {
+		a.at = a.s.at(a.clientID, b.NodeID)
+	}
 	if l = a.dial(net.JoinHostPort(b.Host, itoa(int(b.Port)))); l == nil {
 		return nil, 0
 	}
@@ -116,7 +124,7 @@ func (l *simLink) hello() (*kmsg.MetadataResponse, bool) {
 func (l *simLink) send(req kmsg.Request) *simAsked {
 	l.mu.Lock()
 	l.last++
-	a := &simAsked{req: req, correlation: l.last, at: time.Now(), cost: l.s.cost(l.clientID, req), done: make(chan struct{})}
+	a := &simAsked{req: req, correlation: l.last, at: time.Now(), cost: l.s.cost(l.clientID, l.cluster, req), done: make(chan struct{})}
 	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID(l.clientID)).AppendRequest(nil, req, a.correlation)
 	a.size = len(frame)
 	heard := true

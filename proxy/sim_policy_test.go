@@ -20,6 +20,7 @@ type simPolicy struct {
 
 type simTenant struct {
 	name, home string
+	reach      string // the other slice, in which its topics .far and .far2 live; "" if it is pinned
 	observe    bool
 	limits     simLimits
 	perClient  simLimits
@@ -48,10 +49,14 @@ func (s *sim) newPolicy(r *rand.Rand) *simPolicy {
 	}
 	p := &simPolicy{slices: map[string]simLimits{}}
 	for i := range 2 + r.IntN(3) {
-		p.tenants = append(p.tenants, &simTenant{
+		t := &simTenant{
 			name: fmt.Sprint("t", i), home: s.clusters[i%2].name, observe: r.IntN(5) == 0,
 			limits: limits(25), perClient: limits(70), denied: []string{"secret"},
-		})
+		}
+		if r.IntN(2) == 0 && !s.plain {
+			t.reach = s.clusters[1-i%2].name
+		}
+		p.tenants = append(p.tenants, t)
 	}
 	for _, c := range s.clusters {
 		p.slices[c.name] = limits(70)
@@ -110,6 +115,7 @@ func (s *sim) write(p *simPolicy) {
 	for i, c := range s.clusters {
 		fmt.Fprintf(&b, "      %s: {nodes: 1-3, ports: %d-%d}\n", c.name, 9100+10*i, 9102+10*i)
 	}
+	var routes strings.Builder
 	b.WriteString("tenants:\n")
 	for _, t := range p.tenants {
 		mode := "enforce"
@@ -122,12 +128,27 @@ func (s *sim) write(p *simPolicy) {
 		}
 		fmt.Fprintf(&b, "  - name: %s\n    home: %s\n    enforcement: %s\n    client_ids: {team: %s}\n    limits: %s\n    limits_per_client_id: %s\n",
 			t.name, t.home, mode, t.name, t.limits.yaml(), t.perClient.yaml())
+		if t.reach != "" {
+			fmt.Fprintf(&b, "    reach: [%s]\n", t.reach)
+			fmt.Fprintf(&routes, "  - {topics: [%s.far, \"%s.far?\"], slice: %s}\n", t.name, t.name, t.reach)
+		}
 		fmt.Fprintf(&b, "    rules: [{allow: [READ, WRITE], topics: [\"%s.*\"]}, {allow: [READ], groups: [\"%s.*\"]}, {deny: [READ, WRITE], topics: [%s]}]\n",
 			t.name, t.name, strings.Join(denied, ", "))
+	}
+	if routes.Len() > 0 {
+		b.WriteString("routes:\n" + routes.String())
 	}
 	if err := os.WriteFile(s.path, []byte(b.String()), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// owner is the slice in which a topic of the tenant lives.
+func (t *simTenant) owner(topic string) string {
+	if strings.HasPrefix(topic, t.name+".far") && t.reach != "" {
+		return t.reach
+	}
+	return t.home
 }
 
 func (p *simPolicy) tenant(name string) *simTenant {

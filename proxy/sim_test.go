@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"sluice/protocol"
 	"sluice/proxy/policy"
 )
 
@@ -107,6 +108,11 @@ func newSim(t *testing.T, seed uint64, path string) *sim {
 		}
 		c.add(tenant.name+".slow", 1<<(8+r.IntN(9)), 500*time.Millisecond+rnd(r, 3*time.Second))
 		c.add(tenant.name+".idle", 100, -1)
+		if tenant.reach != "" {
+			s.cluster(tenant.reach).add(tenant.name+".far", 1<<(10+r.IntN(9)), 0)
+			s.cluster(tenant.reach).add(tenant.name+".far2", 1<<(10+r.IntN(9)), 0)
+			c.add(tenant.name+".far", 1000, 0) // which nobody sees
+		}
 	}
 	for _, c := range s.clusters {
 		c.add("other.topic", 1000, 0)
@@ -377,7 +383,34 @@ func (s *sim) tenant(clientID string) *simTenant { return s.first.tenant(team(cl
 
 func (s *sim) home(clientID string) *simCluster { return s.cluster(s.tenant(clientID).home) }
 
-// mine are topics that the tenant may use, at first at least.
+// topic finds a topic of any of the tenant's slices.
+func (s *sim) topic(clientID, name string, id [16]byte) *simTopic {
+	t := s.home(clientID).topic(name, id)
+	if reach := s.tenant(clientID).reach; t == nil && reach != "" {
+		t = s.cluster(reach).topic(name, id)
+	}
+	return t
+}
+
+// at is the slice of a virtual node; the home of a client that was shown another.
+func (s *sim) at(clientID string, node int32) *simCluster {
+	for _, c := range s.clusters {
+		if int(node>>protocol.SlotBits) == c.slot {
+			return c
+		}
+	}
+	return s.home(clientID)
+}
+
+// here are topics that the tenant may use in a slice, at first at least.
+func (s *sim) here(clientID string, at *simCluster) []string {
+	if at.name != s.tenant(clientID).home {
+		return []string{team(clientID) + ".far", team(clientID) + ".far2"}
+	}
+	return s.mine(clientID)
+}
+
+// mine are topics that the tenant may use at home, at first at least.
 func (s *sim) mine(clientID string) []string {
 	return []string{team(clientID) + ".a", team(clientID) + ".b", team(clientID) + ".c"}
 }
@@ -389,12 +422,16 @@ func (s *sim) forbidden(clientID string, r *rand.Rand) string {
 
 // topicsOf are the topics that a client asks Metadata for.
 func (s *sim) topicsOf(clientID string) []string {
-	return append(s.mine(clientID), team(clientID)+".secret", "other.topic")
+	names := append(s.mine(clientID), team(clientID)+".secret", "other.topic")
+	if t := s.tenant(clientID); t != nil && t.reach != "" {
+		names = append(names, t.name+".far", t.name+".far2")
+	}
+	return names
 }
 
 // cost is how long a request may hold those behind it on its connection: what
 // design promises for its limits, what it asks for itself, and the penalty.
-func (s *sim) cost(clientID string, req kmsg.Request) time.Duration {
+func (s *sim) cost(clientID string, at *simCluster, req kmsg.Request) time.Duration {
 	limited := s.everLimited(clientID)
 	var d time.Duration
 	switch r := req.(type) {
@@ -419,7 +456,7 @@ func (s *sim) cost(clientID string, req kmsg.Request) time.Duration {
 		}
 		d += time.Second
 	}
-	if s.denies(clientID, req) {
+	if s.denies(clientID, at, req) {
 		d += maxPenalty + time.Second
 	}
 	return d

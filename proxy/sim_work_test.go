@@ -38,16 +38,20 @@ func newSimProducer(r *rand.Rand) simProducer {
 func (p simProducer) request(a *simActor, node int32) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = p.version, p.acks, 30000
-	names := a.s.mine(a.clientID)
+	names := a.s.here(a.clientID, a.at)
 	a.rng.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
 	names = names[:min(1+a.rng.IntN(p.topics), len(names))]
 	if p.denied > 0 && a.rng.IntN(p.denied) == 0 {
 		names[a.rng.IntN(len(names))] = a.s.forbidden(a.clientID, a.rng)
 	}
+	if p.acks != 0 && a.rng.IntN(20) == 0 && a.s.tenant(a.clientID).reach != "" {
+		names[0] = pick(a.rng, team(a.clientID)+".c", team(a.clientID)+".far2") // one of the two is elsewhere
+		names = slices.Compact(slices.Sorted(slices.Values(names)))
+	}
 	size := max(64, p.size/2+a.rng.IntN(p.size/2)) / len(names)
 	for _, name := range names {
 		t := kmsg.NewProduceRequestTopic()
-		t.Topic, t.TopicID = name, a.s.home(a.clientID).topics[name].id
+		t.Topic, t.TopicID = name, a.idOf(name)
 		tp := kmsg.NewProduceRequestTopicPartition()
 		tp.Partition, tp.Records = partitionOf(a.rng, node), pattern(a.rng.IntN(251), size)
 		t.Partitions = append(t.Partitions, tp)
@@ -56,11 +60,17 @@ func (p simProducer) request(a *simActor, node int32) *kmsg.ProduceRequest {
 	return req
 }
 
+// idOf is the id of a topic where it lives.
+func (a *simActor) idOf(name string) [16]byte {
+	c := a.s.cluster(a.s.tenant(a.clientID).owner(name))
+	return c.topics[name].id
+}
+
 func (a *simActor) produce(p simProducer) func(*simLink, int32) {
 	return func(l *simLink, node int32) {
 		for !a.s.stopped() && l.below(p.inFlight) {
 			req := p.request(a, node)
-			if p.acks == 0 && a.s.denies(a.clientID, req) {
+			if p.acks == 0 && a.s.denies(a.clientID, a.at, req) {
 				l.end() // acks=0 and denied: held, then closed
 			}
 			l.send(req)
@@ -89,9 +99,13 @@ func (c *simConsumer) request(a *simActor, node int32) *kmsg.FetchRequest {
 	if c.epoch > 0 {
 		return req // all is in the session
 	}
-	for _, name := range c.names {
+	names := c.names
+	if a.at != a.s.home(a.clientID) {
+		names = append(a.s.here(a.clientID, a.at), a.s.mine(a.clientID)[2])
+	}
+	for _, name := range names {
 		t := kmsg.NewFetchRequestTopic()
-		t.Topic, t.TopicID = name, a.s.home(a.clientID).topics[name].id
+		t.Topic, t.TopicID = name, a.idOf(name)
 		for p := node - 1; p < simPartitions; p += simBrokers {
 			tp := kmsg.NewFetchRequestTopicPartition()
 			tp.Partition, tp.PartitionMaxBytes = p, c.max
