@@ -250,6 +250,7 @@ func TestRotation(t *testing.T) {
 		want := serialIn(t, dir+"/gateway.crt")
 		eventually(t, 5*time.Second, "the change is followed", func() bool { return r.raw("", "").over(config).serial() == want })
 	}
+	eventually(t, 30*time.Second, "there was a load all the while", func() bool { return produced.Load() >= 50 })
 	cancel()
 	for range 2 {
 		if err := <-failed; err != nil {
@@ -257,7 +258,7 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	t.Logf("%d records, %d handshakes, %d certificates", produced.Load(), dialled.Load(), len(serials))
-	if len(serials) < 10 || produced.Load() < 50 {
-		t.Errorf("%d certificates seen, %d records", len(serials), produced.Load())
+	if len(serials) < 10 {
+		t.Errorf("%d certificates seen", len(serials))
 	}
 }
