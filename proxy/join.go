@@ -37,6 +37,9 @@ func (c *conn) join(tenant *policy.Tenant) {
 		rules:     tenant.RulesID() + tenant.RoutesID(),
 	}
 	s.answering = &judge{virtual: sees, ctx: c.ctx, counters: s.counters, clientID: c.clientID, log: c.gw.log}
+	if c.stray {
+		s.answering.stray = c.slice
+	}
 	asking := *s.answering
 	asking.counting = true
 	c.asking, c.standing = &asking, s

@@ -10,6 +10,7 @@ import (
 
 	"sluice/protocol"
 	"sluice/proxy/policy"
+	"sluice/proxy/slice"
 )
 
 // topicNameTimeout bounds how long a request waits for the name of a topic id that
@@ -20,6 +21,7 @@ const topicNameTimeout = 5 * time.Second
 // implements protocol.Judge, and knows the topics of all slices of the tenant.
 type judge struct {
 	*virtual
+	stray    *slice.Slice // of the connection, if the tenant does not reach it; nil if it does
 	ctx      context.Context
 	counters *tenantMetrics
 	clientID string
@@ -66,6 +68,16 @@ func (j *judge) AllowedSome(op protocol.Operation, r protocol.Resource) bool {
 
 // begin says that the next request, or answer, is to be judged.
 func (j *judge) begin(key int16) { j.key, j.since, j.denies = key, time.Time{}, false }
+
+// CachedTopicName knows the ids of a slice that the tenant has left, too: what has them
+// still is sent to where the name lives now.
+func (j *judge) CachedTopicName(id [16]byte) (string, bool) {
+	name, ok := j.virtual.CachedTopicName(id)
+	if !ok && j.stray != nil {
+		return j.stray.CachedTopicName(id)
+	}
+	return name, ok
+}
 
 func (j *judge) TopicName(id [16]byte) (string, bool) {
 	if name, ok := j.CachedTopicName(id); ok {

@@ -104,6 +104,52 @@ func TestMovedConnection(t *testing.T) {
 	}
 }
 
+// By topic id, too: the one of the slice that the tenant has left leads to the new one.
+func TestMovedTopicIDs(t *testing.T) {
+	t.Parallel()
+	a, _ := tappedCluster(t, "payments.a")
+	b, _ := tappedCluster(t, "payments.a")
+	r := newRig(t, "", openTenant, a, b)
+	c := r.raw("payments.app", "")
+	m := metadataOf(c.ask(metadataReq(12, "payments.a")))
+	id := m.Topics[0].TopicID
+	r.write("", strings.Replace(openTenant, "home: orders", "home: clicks", 1))
+	if p := r.Reload(); p.Failed() {
+		t.Fatal(p)
+	}
+	produce := produceReq(13, -1, 100, "")
+	produce.Topics[0].TopicID = id
+	fetch := fetchReq(13, 10*time.Millisecond, "")
+	fetch.Topics[0].TopicID = id
+	for _, req := range []kmsg.Request{produce, fetch} {
+		if errs := protocol.ErrorsIn(c.ask(req)); len(errs) != 1 || errs[0].Code != kerr.NotLeaderForPartition.Code {
+			t.Errorf("%T: %+v", req, errs)
+		}
+	}
+	if now := metadataOf(c.ask(metadataReq(12, "payments.a"))).Topics[0]; now.TopicID == id || now.TopicID == [16]byte{} {
+		t.Errorf("the topic is still %x", now.TopicID)
+	}
+}
+
+// A client that begins at the port of a slice that is not its tenant's finds its own.
+func TestStrayBootstrap(t *testing.T) {
+	t.Parallel()
+	a, tapA := tappedCluster(t, "payments.a")
+	b, tapB := tappedCluster(t, "payments.a")
+	r := newRig(t, "", openTenant, a, b)
+	ctx := testContext(t)
+	c := r.client("payments.app", kgo.SeedBrokers(r.brokerPort(1, 0)), kgo.ConsumeTopics("payments.a"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err := c.ProduceSync(ctx, &kgo.Record{Topic: "payments.a", Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.PollFetches(ctx).NumRecords(); n != 1 {
+		t.Errorf("%d records", n)
+	}
+	if len(tapA.requests("payments.app")) == 0 || len(tapB.requests("payments.app")) != 0 {
+		t.Error("its requests went to the other slice")
+	}
+}
+
 // Clients that produce and consume go on over a move of their topic, and of their
 // tenant, without an error. The operator has copied the topic and the group's offsets;
 // here both are empty.

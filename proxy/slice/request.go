@@ -100,7 +100,8 @@ func (s *Slice) requestAny(ctx context.Context, cl *kgo.Client, req kmsg.Request
 	t := s.topology.Load()
 	first := int(s.turn.Add(1) % uint32(len(t.nodes)))
 	nodes := append(append(make([]int32, 0, len(t.nodes)+1), t.nodes[first:]...), t.nodes[:first]...)
-	if _, admin := req.(kmsg.AdminRequest); admin && t.controller >= 0 {
+	_, admin := req.(kmsg.AdminRequest)
+	if _, lives := t.addresses[t.controller]; admin && lives {
 		nodes = append([]int32{t.controller}, nodes...)
 	}
 	var err error
