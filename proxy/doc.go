@@ -7,6 +7,12 @@
 // package limiter, what the file says in proxy/policy, and what is known of a
 // real cluster in proxy/slice.
 //
+// A tenant may have several slices, and sees them as one (virtual.go). What is sent to a
+// leader or a coordinator goes to that broker like any other request, after a guard has
+// taken out what lives elsewhere; what any broker may answer is divided, asked of each
+// slice over its own client, and joined (fanout.go). A connection whose tenant has moved
+// is served the same way until its client has gone where the answers send it.
+//
 // Each client connection has one connection to one broker of its own, so order,
 // fetch and share sessions, acks=0 and back-pressure need no machinery. Two halves
 // serve a connection: one reads requests, one reads answers. On Linux they run on an

@@ -12,7 +12,10 @@
 // and login know how, this one when. Data connections log in with [Slice.Login]; their
 // owner renews the [Session], because only it knows when nothing else is being sent.
 //
-// A cluster is never asked in parallel: one goroutine does all refreshing, at
+// Over the same client it asks what clients ask of several slices at once
+// ([Slice.Request]), each in the client's own version and only once.
+//
+// Of itself, a cluster is never asked in parallel: one goroutine does all refreshing, at
 // most once a second on behalf of unknown ids and nodes, and less and less often
 // while the cluster does not answer.
 package slice

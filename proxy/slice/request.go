@@ -32,24 +32,65 @@ var (
 // pinned makes franz-go send a request in the version that it has: it takes the highest
 // that both know. Nor does it see through it what kind of request it is, so that it
 // takes no part of it elsewhere and repeats nothing.
+//
+// The request is encoded beforehand: franz-go may still be about to write it when its
+// caller has given up and goes on to use it otherwise.
 type pinned struct {
-	kmsg.Request
-	version int16
+	key, version int16
+	sent         int16 // the version that franz-go decided on
+	flexible     bool
+	body         []byte
 }
 
-func (p pinned) MaxVersion() int16 { return p.version }
+func (p *pinned) Key() int16              { return p.key }
+func (p *pinned) MaxVersion() int16       { return p.version }
+func (p *pinned) SetVersion(v int16)      { p.sent = v }
+func (p *pinned) GetVersion() int16       { return p.sent }
+func (p *pinned) ReadFrom(b []byte) error { p.body = b; return nil }
+
+func (p *pinned) IsFlexible() bool {
+	if p.sent == p.version {
+		return p.flexible
+	}
+	return p.other().IsFlexible()
+}
+
+func (p *pinned) AppendTo(b []byte) []byte {
+	if p.sent == p.version {
+		return append(b, p.body...)
+	}
+	return p.other().AppendTo(b)
+}
+
+func (p *pinned) ResponseKind() kmsg.Response {
+	resp := kmsg.ResponseForKey(p.key)
+	resp.SetVersion(p.sent)
+	return resp
+}
+
+// other is the request in the lower version that an older broker knows. Its answer is
+// not taken.
+func (p *pinned) other() kmsg.Request {
+	req := kmsg.RequestForKey(p.key)
+	req.SetVersion(p.version)
+	_ = req.ReadFrom(p.body) // it reads what was written
+	req.SetVersion(p.sent)
+	return req
+}
 
 // pinnedSlow is one that may take long, and that franz-go therefore sends over a
 // connection of its own.
 type pinnedSlow struct {
-	pinned
-	kmsg.TimeoutRequest
+	*pinned
+	timeout int32
 }
 
+func (p pinnedSlow) Timeout() int32 { return p.timeout }
+
 func pin(req kmsg.Request) kmsg.Request {
-	p := pinned{req, req.GetVersion()}
+	p := &pinned{key: req.Key(), version: req.GetVersion(), sent: req.GetVersion(), flexible: req.IsFlexible(), body: req.AppendTo(nil)}
 	if slow, ok := req.(kmsg.TimeoutRequest); ok {
-		return pinnedSlow{p, slow}
+		return pinnedSlow{p, slow.Timeout()}
 	}
 	return p
 }

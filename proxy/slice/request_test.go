@@ -41,6 +41,12 @@ func TestRequest(t *testing.T) {
 				t.Fatalf("version %d: %+v", version, m)
 			}
 		}
+		// An older broker's answer in another version is not taken.
+		newer := kmsg.NewPtrMetadataRequest()
+		newer.Version = 99
+		if _, err := s.Request(ctx, To{Node: -1}, newer); !errors.Is(err, errVersion) {
+			t.Errorf("a version that no broker knows: %v", err)
+		}
 		// A broker answers for itself, and one that there is not does not.
 		list := kmsg.NewPtrListGroupsRequest()
 		for node, want := range map[int32]bool{0: true, 1: true, 7: false} {
