@@ -168,7 +168,8 @@ func (c *conn) show(q *query, part protocol.Part, resp kmsg.Response) {
 		q.api.Virtualize(part.Req, resp, nodes)
 	}
 	if q.api.Filter != nil {
-		j := *c.answering // others are asked at the same time
+		j := *c.asking // others are shown at the same time
+		j.counting = false
 		j.begin(q.header.Key)
 		q.api.Filter(resp, &protocol.Guard{Judge: enforced(c.tenant, &j), Cluster: &j, Slot: part.Slot})
 	}

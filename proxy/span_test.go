@@ -40,8 +40,8 @@ routes:
 
 // spanRig is a gateway whose tenant payments has topics in two clusters.
 func spanRig(t testing.TB) (*rig, [2]*tap) {
-	orders, first := tappedCluster(t, "payments.a", "payments.b", "clicks.hidden")
-	clicks, second := tappedCluster(t, "clicks.a", "clicks.b", "clicks.secret", "payments.a")
+	orders, first := tappedClusterWith(t, kfake.AllowAutoTopicCreation(), kfake.SeedTopics(4, "payments.a", "payments.b", "clicks.hidden"))
+	clicks, second := tappedClusterWith(t, kfake.AllowAutoTopicCreation(), kfake.SeedTopics(4, "clicks.a", "clicks.b", "clicks.secret", "payments.a"))
 	r := newRig(t, "", spanningTenant, orders, clicks)
 	eventually(t, 10*time.Second, "both slices are reached", func() bool {
 		for _, s := range r.snapshot.Load().slices {
@@ -195,6 +195,15 @@ func TestSpanningAdministration(t *testing.T) {
 	for _, c := range configs {
 		if i := slices.IndexFunc(c.Configs, func(c kadm.Config) bool { return c.Key == "retention.ms" }); c.Err != nil || i < 0 || c.Configs[i].MaybeValue() != value {
 			t.Errorf("%+v", c)
+		}
+	}
+	auto := r.client("payments.app", kgo.AllowAutoTopicCreation())
+	for i, topic := range []string{"payments.auto", "clicks.auto"} {
+		if err := auto.ProduceSync(ctx, &kgo.Record{Topic: topic}).FirstErr(); err != nil {
+			t.Errorf("%s: %v", topic, err)
+		}
+		if r.clusters[i].TopicInfo(topic) == nil || r.clusters[1-i].TopicInfo(topic) != nil {
+			t.Errorf("%s is not in cluster %d alone", topic, i)
 		}
 	}
 	offsets, err := adm.ListEndOffsets(ctx, "payments.new", "clicks.new")
