@@ -214,6 +214,9 @@ func (c *conn) next() error {
 		c.begun = true
 	}
 	for {
+		if c.up == nil {
+			c.in.spare() // many that come at once all wait for a broker
+		}
 		b := c.in.buffered()
 		more, err := c.parse(b)
 		size := 4 + int(c.header.Size)

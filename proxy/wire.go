@@ -294,6 +294,17 @@ func (b *wire) rest() {
 	}
 }
 
+// maxSpared is the most that is copied out of a pooled buffer before somebody waits
+// with it for something else.
+const maxSpared = 4 << 10
+
+// spare gives the pooled buffer back if little is in it.
+func (b *wire) spare() {
+	if b.w-b.r <= maxSpared && b.s == b.e {
+		b.shrink()
+	}
+}
+
 // shrink gives the pooled buffer back, keeping a small copy of what is in it.
 func (b *wire) shrink() {
 	if b.pooled == nil {
