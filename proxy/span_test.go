@@ -286,3 +286,146 @@ func TestSpanningSliceDown(t *testing.T) {
 		}
 	}
 }
+
+// Topics are described page by page over both slices, each partition once and in order.
+func TestSpanningPages(t *testing.T) {
+	t.Parallel()
+	r, _ := spanRig(t)
+	for clientID, want := range map[string]string{
+		"payments.app": "clicks.a clicks.b clicks.secret payments.a payments.b",
+		"ruled.app":    "clicks.a clicks.b payments.a payments.b",
+	} {
+		c := r.raw(clientID, "")
+		req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+		req.ResponsePartitionLimit = 3
+		var names []string
+		seen := map[string]int{}
+		for pages := 0; ; pages++ {
+			resp := c.ask(req).(*kmsg.DescribeTopicPartitionsResponse)
+			for _, topic := range resp.Topics {
+				if topic.ErrorCode != 0 {
+					t.Fatalf("%s: %s: error %d", clientID, *topic.Topic, topic.ErrorCode)
+				}
+				if !slices.Contains(names, *topic.Topic) {
+					names = append(names, *topic.Topic)
+				}
+				for _, p := range topic.Partitions {
+					seen[fmt.Sprint(*topic.Topic, "/", p.Partition)]++
+					if (p.LeaderID>>20 == 1) != strings.HasPrefix(*topic.Topic, "clicks.") {
+						t.Errorf("%s: %s is led by %d", clientID, *topic.Topic, p.LeaderID)
+					}
+				}
+			}
+			if resp.NextCursor == nil {
+				break
+			}
+			if pages > 50 {
+				t.Fatal("it never ends")
+			}
+			next := kmsg.NewDescribeTopicPartitionsRequestCursor()
+			next.Topic, next.Partition = resp.NextCursor.Topic, resp.NextCursor.Partition
+			req.Cursor = &next
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s: %s, want %s", clientID, got, want)
+		}
+		if len(seen) != 4*len(names) {
+			t.Errorf("%s: %d partitions: %v", clientID, len(seen), seen)
+		}
+		for p, n := range seen {
+			if n != 1 {
+				t.Errorf("%s: %s is listed %d times", clientID, p, n)
+			}
+		}
+	}
+}
+
+// Who has lost a group commits nothing, neither at its home nor elsewhere; who is in it,
+// and whoever the home lets while the group is empty, commits to both.
+func TestSpanningCommitsAreFenced(t *testing.T) {
+	t.Parallel()
+	r, _ := spanRig(t)
+	ctx := testContext(t)
+	adm := r.admin("payments.app")
+	c := r.client("payments.reader", kgo.ConsumeTopics("payments.a", "clicks.a"), kgo.ConsumerGroup("here"), kgo.DisableAutoCommit())
+	eventually(t, 15*time.Second, "the group is stable", func() bool {
+		polled, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		c.PollFetches(polled)
+		g, err := adm.DescribeGroups(ctx, "here")
+		return err == nil && g["here"].State == "Stable"
+	})
+	member, generation := c.GroupMetadata()
+	commit := func(member string, generation int32, offset int64, topics ...string) (codes []int16) {
+		t.Helper()
+		req := kmsg.NewPtrOffsetCommitRequest()
+		req.Version, req.Group, req.MemberID, req.Generation = 8, "here", member, generation
+		for _, topic := range topics {
+			p := kmsg.NewOffsetCommitRequestTopicPartition()
+			p.Offset = offset
+			req.Topics = append(req.Topics, kmsg.OffsetCommitRequestTopic{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}})
+		}
+		resp := r.raw("payments.app", "").ask(req).(*kmsg.OffsetCommitResponse)
+		if len(resp.Topics) != len(topics) {
+			t.Fatalf("%+v", resp)
+		}
+		for _, topic := range resp.Topics {
+			codes = append(codes, topic.Partitions[0].ErrorCode)
+		}
+		return codes
+	}
+	stored := func() string {
+		t.Helper()
+		offsets, err := adm.FetchOffsets(ctx, "here")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(topic string) int64 {
+			o, ok := offsets.Lookup(topic, 0)
+			if !ok {
+				return -1
+			}
+			return o.At
+		}
+		return fmt.Sprint(at("payments.a"), " ", at("clicks.a"))
+	}
+	both := []string{"payments.a", "clicks.a"}
+	for _, step := range []struct {
+		name       string
+		member     string
+		generation int32
+		offset     int64
+		topics     []string
+		fails      bool
+		want       string
+	}{
+		{"a member", member, generation, 10, both, false, "10 10"},
+		{"a member, elsewhere only", member, generation, 11, both[1:], false, "10 11"},
+		{"a zombie", member, generation - 1, 20, both, true, "10 11"},
+		{"a zombie, elsewhere only", member, generation - 1, 20, both[1:], true, "10 11"},
+		{"a stranger", "nobody", generation, 20, both[1:], true, "10 11"},
+		{"an administrator while there are members", "", -1, 20, both[1:], true, "10 11"},
+	} {
+		for _, code := range commit(step.member, step.generation, step.offset, step.topics...) {
+			if code != 0 != step.fails {
+				t.Errorf("%s: error %d", step.name, code)
+			}
+		}
+		if got := stored(); got != step.want {
+			t.Errorf("%s: offsets are %s, want %s", step.name, got, step.want)
+		}
+	}
+	c.Close()
+	eventually(t, 10*time.Second, "the group is empty", func() bool {
+		g, err := adm.DescribeGroups(ctx, "here")
+		return err == nil && g["here"].State == "Empty"
+	})
+	for _, code := range commit("", -1, 30, both...) {
+		if code != 0 {
+			t.Errorf("an administrator: error %d", code)
+		}
+	}
+	if got := stored(); got != "30 30" {
+		t.Errorf("offsets are %s", got)
+	}
+}
