@@ -207,7 +207,7 @@ func (c *conn) partTimeout(part protocol.Part) time.Duration {
 		own := time.Duration(slow.Timeout()) * time.Millisecond
 		return min(max(own, partTimeout), maxPartTimeout)
 	}
-	if part.Group != "" && part.Slot != c.asking.slots[0] {
+	if part.Group != "" && part.Slot != c.asking.Owner(protocol.Group, part.Group) {
 		return offsetsTimeout
 	}
 	return partTimeout
