@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,14 +24,15 @@ const (
 
 // asks counts the requests that are out below one bucket: asked and not answered.
 type asks struct {
-	heavy, idle int
-	exposed     float64 // units that the answers may take beyond what was charged for them
+	heavy, idle atomic.Int64
+	exposed     atomic.Int64 // units that the answers may take beyond what was charged for them
 }
 
 // ask is one of them.
 type ask struct {
-	allow, exposed float64
-	heavy          bool
+	allow   float64
+	exposed int64
+	heavy   bool
 }
 
 // asked is what one account has out in one dimension.
@@ -68,10 +70,11 @@ type offer struct {
 func (a *Account) Ask(now time.Time, d Dimension, want, recent float64, maxWait time.Duration) (allow, provisional float64, t Turn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	plenty := max(want, a.asked[d].whole)
 	offers := [...]offer{
-		a.client.buckets[d].offer(now, maxWait),
-		a.tenant.buckets[d].offer(now, maxWait),
-		a.slice.turns[d].offer(now, a.member.shares[d], maxWait),
+		a.client.buckets[d].offer(now, plenty, maxWait),
+		a.tenant.buckets[d].offer(now, plenty, maxWait),
+		a.slice.turns[d].offer(now, a.member.shares[d], plenty, maxWait),
 	}
 	expected := recent
 	if recent < 0 || a.asked[d].filled {
@@ -105,7 +108,7 @@ func (a *Account) Ask(now time.Time, d Dimension, want, recent float64, maxWait 
 	} else {
 		t = a.debt(now, d)
 	}
-	a.ask(d, ask{allow: allow, exposed: max(allow-provisional, 0), heavy: heavy})
+	a.ask(d, ask{allow: allow, exposed: int64(min(max(allow-provisional, 0), maxDepth)), heavy: heavy})
 	return allow, provisional, t
 }
 
@@ -113,9 +116,7 @@ func (a *Account) Ask(now time.Time, d Dimension, want, recent float64, maxWait 
 func (a *Account) ask(d Dimension, x ask) {
 	a.asked[d].out = append(a.asked[d].out, x)
 	for _, b := range a.above(int(d)) {
-		b.mu.Lock()
 		b.asks.count(x, 1)
-		b.mu.Unlock()
 	}
 }
 
@@ -136,9 +137,7 @@ func (a *Account) answered(d int) bool {
 	x := q.out[0]
 	q.out = append(q.out[:0], q.out[1:]...)
 	for _, b := range a.above(d) {
-		b.mu.Lock()
 		b.asks.count(x, -1)
-		b.mu.Unlock()
 	}
 	return true
 }
@@ -164,12 +163,14 @@ func (a *Account) above(d int) [3]*bucket {
 	return [3]*bucket{a.client.buckets[d], a.tenant.buckets[d], &a.slice.turns[d].bucket}
 }
 
-func (s *asks) count(x ask, sign int) {
-	s.exposed = max(s.exposed+float64(sign)*x.exposed, 0)
+func (s *asks) count(x ask, sign int64) {
+	if x.exposed > 0 {
+		s.exposed.Add(sign * x.exposed)
+	}
 	if x.heavy {
-		s.heavy += sign
+		s.heavy.Add(sign)
 	} else {
-		s.idle += sign
+		s.idle.Add(sign)
 	}
 }
 
@@ -179,46 +180,61 @@ func (s *asks) count(x ask, sign int) {
 // that even if they all wake up at once; the busy ones hardly notice them.
 func (o *offer) slots(s *asks, longest, maxWait, debt time.Duration) {
 	all := pace * maxWait.Seconds()
+	heavy, idle := float64(s.heavy.Load()), float64(s.idle.Load())
 	most := min(longest.Seconds(), max(rest*(all-debt.Seconds()), 0))
-	o.low = o.rate * min(most, all/(1+float64(s.heavy)+float64(s.idle)/asleep))
-	o.lowIdle = o.rate * min(most, all/(1+float64(s.heavy)+float64(s.idle)))
+	o.low = o.rate * min(most, all/(1+heavy+idle/asleep))
+	o.lowIdle = o.rate * min(most, all/(1+heavy+idle))
 }
 
-func (b *bucket) offer(now time.Time, maxWait time.Duration) offer {
+// offer says what there is for one who takes up to plenty.
+func (b *bucket) offer(now time.Time, plenty float64, maxWait time.Duration) offer {
+	if o := b.offerOf(b.till.atLeast()); !o.limited || o.available >= plenty {
+		return o
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.limited.Load() {
 		return offer{}
 	}
-	tokens := b.tokens(b.at(now))
-	o := offer{
-		limited:   true,
-		available: tokens - b.asks.exposed,
-		room:      max(tokens+b.maxDebt, 0),
-		rate:      b.rate,
-	}
+	now = b.at(now)
+	defer b.open(now)
+	tokens := b.tokens(now)
+	o := b.offerOf(tokens)
+	o.room = max(tokens+b.maxDebt, 0)
 	o.slots(&b.asks, slot, maxWait, seconds(-tokens/b.rate))
 	return o
 }
 
+// offerOf is the offer of a bucket with so many units, as far as it can be told
+// without the lock; that is enough while there is plenty.
+func (b *bucket) offerOf(tokens float64) offer {
+	return offer{
+		limited:   b.limited.Load(),
+		available: tokens - float64(b.asks.exposed.Load()),
+		room:      max(tokens, 0),
+		rate:      math.Float64frombits(b.rateBits.Load()),
+	}
+}
+
 // offer is bucket.offer for the tenant of s.
-func (t *turns) offer(now time.Time, s *share, maxWait time.Duration) offer {
+func (t *turns) offer(now time.Time, s *share, plenty float64, maxWait time.Duration) offer {
+	if o := t.offerOf(t.till.atLeast()); !o.limited || o.available >= plenty {
+		return o
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.limited.Load() {
 		return offer{}
 	}
-	tokens := t.sync(t.at(now))
+	now = t.at(now)
+	defer t.open(now)
+	tokens := t.look(now, s)
 	debt, wait := max(-tokens, 0), time.Duration(0)
 	if s.owed > 0 {
 		wait = seconds(t.ahead(s, s.owed, debt) / t.rate)
 	}
-	o := offer{
-		limited:   true,
-		available: tokens - t.asks.exposed,
-		room:      t.within(s, t.maxDebt, debt) + t.credit(s) + max(tokens, 0),
-		rate:      t.rate,
-	}
+	o := t.offerOf(tokens)
+	o.room = t.within(s, t.maxDebt, debt) + t.credit(s) + max(tokens, 0)
 	o.slots(&t.asks, slot/time.Duration(t.active()), maxWait, wait)
 	return o
 }

@@ -15,19 +15,22 @@ const maxDepth = 1 << 53
 // bucket is one token bucket. Its tokens may go below zero: that is debt, and
 // the places in time already given out.
 type bucket struct {
-	limited atomic.Bool  // read without the lock: the hot path asks this first
-	due     atomic.Int64 // when it is out of debt, after base; read without the lock, for each answer
-	base    time.Time    // set once, before limited
+	// For the hot path, without the lock.
+	limited  atomic.Bool
+	due      atomic.Int64  // when it is out of debt, after base
+	rateBits atomic.Uint64 // rate
+	base     time.Time     // set once, before limited
+	seen     latest        // after base
+	till     till
+	asks     asks
 
-	mu      sync.Mutex
+	mu      sync.Mutex    // guards what follows, and opens and closes the till
 	lim     *rate.Limiter // nil while it has never been limited
 	rate    float64       // units per second
 	burst   time.Duration
 	depth   int
 	longest time.Duration // the bound of the debt
 	maxDebt float64       // the same in units
-	latest  time.Time     // the latest time seen
-	asks    asks
 }
 
 // configure sets the limit. The level stays as it is, unless there was no limit
@@ -40,18 +43,20 @@ func (b *bucket) configure(now time.Time, l Limit, maxDebt time.Duration) {
 
 // set is configure with the lock held.
 func (b *bucket) set(now time.Time, l Limit, maxDebt time.Duration) {
-	if !(l.Rate > 0) || math.IsInf(l.Rate, 1) {
-		b.limited.Store(false)
-		return
-	}
 	if b.base.IsZero() {
 		b.base = now
 	}
 	now = b.at(now)
+	if !(l.Rate > 0) || math.IsInf(l.Rate, 1) {
+		b.limited.Store(false)
+		return
+	}
 	defer func() { b.owes(now, seconds(-b.tokens(now)/b.rate)) }()
 	b.rate, b.burst = l.Rate, l.Burst
 	b.depth = int(min(max(l.Rate*l.Burst.Seconds(), 1), maxDepth))
 	b.longest, b.maxDebt = maxDebt, l.Rate*maxDebt.Seconds()
+	b.rateBits.Store(math.Float64bits(l.Rate))
+	b.till.resize(b.depth)
 	if b.limited.Load() {
 		b.lim.SetLimitAt(now, rate.Limit(l.Rate)) // first: what has passed until now passed at the old rate
 		b.lim.SetBurstAt(now, b.depth)
@@ -61,15 +66,41 @@ func (b *bucket) set(now time.Time, l Limit, maxDebt time.Duration) {
 	b.limited.Store(true)
 }
 
-// at returns the time to calculate with. rate.Limiter turns its clock back when it
-// is handed an earlier time, and would then fill the same moment twice; callers
-// on several threads do hand in times that are slightly out of order.
+// at comes first whenever the lock has been taken: it charges what has been spent
+// without, and returns the time to calculate with.
+//
+// rate.Limiter turns its clock back when it is handed an earlier time, and would then
+// fill the same moment twice; callers on several threads do hand in times that are
+// slightly out of order.
 func (b *bucket) at(now time.Time) time.Time {
-	if now.Before(b.latest) {
-		return b.latest
+	if spent := b.till.close(); spent > 0 {
+		last := b.base.Add(time.Duration(b.seen.Load()))
+		b.owes(last, b.take(last, spent))
 	}
-	b.latest = now
+	since := int64(now.Sub(b.base))
+	if seen := b.seen.see(since); seen > since {
+		return b.base.Add(time.Duration(seen))
+	}
 	return now
+}
+
+// open opens the till, if there is plenty at a time that came from at.
+func (b *bucket) open(now time.Time) {
+	if tokens := b.tokens(now); tokens >= float64(b.depth)/2 {
+		b.till.open(tokens)
+	}
+}
+
+// spend charges n whole units, or gives back a negative n, if that can be done without
+// the lock.
+func (b *bucket) spend(now time.Time, n float64) bool {
+	if !b.till.fits(b.till.spent.Load(), int64(n)) {
+		return false
+	}
+	if n > 0 { // what is given back may count from earlier: it is no more than was spent by then
+		b.seen.see(int64(now.Sub(b.base)))
+	}
+	return b.till.spend(int64(n))
 }
 
 // owes notes that the bucket is out of debt after wait. Who asks with an earlier time
@@ -107,6 +138,9 @@ func (b *bucket) take(now time.Time, n int) time.Duration {
 // charge takes n whole units, as far as the debt stays within its bound, and says
 // how long until this place in time is due. A negative n gives back.
 func (b *bucket) charge(now time.Time, n float64) charged {
+	if b.spend(now, n) || !b.limited.Load() {
+		return charged{}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.limited.Load() {
@@ -119,6 +153,9 @@ func (b *bucket) chargeLocked(now time.Time, n float64) charged {
 	now = b.at(now)
 	wait := b.take(now, units(n))
 	b.owes(now, wait)
+	if wait == 0 {
+		b.open(now)
+	}
 	if n <= 0 {
 		return charged{}
 	}

@@ -170,7 +170,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	for _, s := range l.slices {
-		if got := s.turns[bytesIn].asks; got != (asks{}) && (got.heavy != 0 || got.idle != 0 || got.exposed > 1e-3) {
+		if got := &s.turns[bytesIn].asks; got.heavy.Load() != 0 || got.idle.Load() != 0 || got.exposed.Load() != 0 {
 			t.Errorf("%+v left", got)
 		}
 	}

@@ -10,10 +10,12 @@
 // The package is arithmetic only. It starts no goroutine, sets no timer and reads
 // no clock: time is a parameter, and whoever asks does the waiting.
 //
-// The parts: bucket.go is one bucket, turns.go the bucket of a slice, on which
-// tenants take turns; registry.go finds and collects buckets; account.go is the
-// hot path; ask.go decides for requests that are charged by their answer.
+// The parts: bucket.go is one bucket, till.go what may be spent of it without its
+// lock while there is plenty, turns.go the bucket of a slice, on which tenants take
+// turns; registry.go finds and collects buckets; account.go is the hot path; ask.go
+// decides for requests that are charged by their answer.
 //
-// Locks: Limiter.mu, then the mutexes of buckets, client ID before tenant before
-// slice. Charging never takes Limiter.mu.
+// Locks: Limiter.mu or an Account's, then the mutexes of buckets, client ID before
+// tenant before slice. Charging never takes Limiter.mu, and while there is plenty none
+// of a bucket.
 package limiter

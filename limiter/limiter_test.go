@@ -287,7 +287,7 @@ func TestCloseForgetsAsks(t *testing.T) {
 		}
 		a.Close(epoch)
 	}
-	if got := b.tenant.buckets[bytesOut].asks; got != (asks{}) {
+	if got := &b.tenant.buckets[bytesOut].asks; got.heavy.Load() != 0 || got.idle.Load() != 0 || got.exposed.Load() != 0 {
 		t.Errorf("%+v left", got)
 	}
 }

@@ -40,15 +40,20 @@ type turns struct {
 
 // share is one tenant's part in a turns.
 type share struct {
-	owes   atomic.Bool // owed > 0; read without the lock, for each answer
-	owed   float64     // units due after those of a fair server
-	mark   float64     // clock reading at which the credit was zero
-	second int64       // in which it was last charged
+	owes   atomic.Bool  // owed > 0; read without the lock, for each answer
+	second atomic.Int64 // in which it was last charged under the lock
+	spent  atomic.Int64 // units charged without the lock that mark does not know of yet
+	most   atomic.Int64 // bounds spent, as a till does for a bucket
+
+	owed float64 // units due after those of a fair server
+	mark float64 // clock reading at which the credit was zero
 }
 
 // newShare returns a share with all the credit it may have.
 func newShare() *share {
-	return &share{mark: math.Inf(-1)}
+	s := &share{mark: math.Inf(-1)}
+	s.second.Store(-1)
+	return s
 }
 
 // configure sets the limit; see bucket.configure.
@@ -88,6 +93,34 @@ func (t *turns) credit(s *share) float64 {
 	return max(min(t.clock-s.mark, t.depthOf()), 0)
 }
 
+// look is sync for one who looks at s: it takes from the credit what s has spent
+// without the lock.
+func (t *turns) look(now time.Time, s *share) float64 {
+	tokens := t.sync(now)
+	if spent := s.spent.Swap(0); spent != 0 && s.owed <= 0 {
+		s.mark = t.clock - max(t.credit(s)-float64(spent), 0)
+	}
+	return tokens
+}
+
+// spend is bucket.spend for the tenant of s. Once a second a tenant takes the lock, to
+// be counted.
+func (t *turns) spend(now time.Time, s *share, n float64) bool {
+	if !t.limited.Load() || s.second.Load() != t.secondOf(now) {
+		return false
+	}
+	if s.spent.Load()+int64(n) > s.most.Load() || !t.bucket.spend(now, n) {
+		return false
+	}
+	s.spent.Add(int64(n))
+	return true
+}
+
+// secondOf returns the second of a time, as tenants are counted by.
+func (t *turns) secondOf(now time.Time) int64 {
+	return int64(now.Sub(t.base) / time.Second)
+}
+
 // sync brings backlog and clock to now and returns the bucket's level.
 func (t *turns) sync(now time.Time) float64 {
 	tokens := t.tokens(now)
@@ -100,7 +133,7 @@ func (t *turns) sync(now time.Time) float64 {
 	// Credit grows as the others are served, and by an equal share at least: one
 	// that takes no more than that never waits, whatever the others do.
 	t.clock += max(served, elapsed*t.rate/t.active())
-	if second := now.Unix(); second != t.second {
+	if second := t.secondOf(now); second != t.second {
 		if second != t.second+1 {
 			t.came = 0
 		}
@@ -151,6 +184,9 @@ func (t *turns) ahead(s *share, owed, debt float64) float64 {
 
 // charge is bucket.charge for the tenant of s.
 func (t *turns) charge(now time.Time, s *share, n float64) charged {
+	if t.spend(now, s, n) || !t.limited.Load() {
+		return charged{}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.limited.Load() {
@@ -161,15 +197,17 @@ func (t *turns) charge(now time.Time, s *share, n float64) charged {
 
 func (t *turns) chargeLocked(now time.Time, s *share, n float64) charged {
 	now = t.at(now)
-	tokens := t.sync(now)
+	defer t.open(now)
+	tokens := t.look(now, s)
 	if n <= 0 {
 		t.giveBack(now, s, -n)
 		return charged{}
 	}
-	if s.second != t.second {
-		s.second = t.second
+	if s.second.Load() != t.second {
+		s.second.Store(t.second)
 		t.came++
 	}
+	s.most.Store(int64(t.depthOf() * tillPart))
 	credit := t.credit(s)
 	atOnce := s.owed <= 0 && credit >= min(n, t.depthOf())
 	onCredit := min(n, credit)
@@ -278,6 +316,6 @@ func (t *turns) idle(now time.Time, s *share) bool {
 	if !t.limited.Load() {
 		return true
 	}
-	t.sync(t.at(now))
+	t.look(t.at(now), s)
 	return s.owed <= 0 && t.credit(s) >= t.depthOf()
 }

@@ -406,8 +406,10 @@ func limiterRefs(v reflect.Value) (n int64) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			switch v.Type().Field(i).Name {
-			case "refs", "heavy", "idle":
+			case "refs":
 				n += v.Field(i).Int()
+			case "heavy", "idle": // atomic.Int64
+				n += v.Field(i).FieldByName("v").Int()
 			case "backlog": // shares that owe
 			default:
 				n += limiterRefs(v.Field(i))
