@@ -83,6 +83,9 @@ var guardCases = []guardCase{
 	{name: "the group elsewhere", api: "TxnOffsetCommit", min: 4, req: &kmsg.TxnOffsetCommitRequest{TransactionalID: "a.txn", Group: "group", Topics: []kmsg.TxnOffsetCommitRequestTopic{
 		{Topic: "a.one", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{}}},
 	}}, codes: "16", rest: "-"},
+	{name: "the group and the id elsewhere", api: "TxnOffsetCommit", min: 4, req: &kmsg.TxnOffsetCommitRequest{TransactionalID: "txn", Group: "group", Topics: []kmsg.TxnOffsetCommitRequestTopic{
+		{Topic: "home", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{}}},
+	}}, codes: "16", rest: "-"},
 	{name: "elsewhere", api: "EndTxn", req: &kmsg.EndTxnRequest{TransactionalID: "txn"}, codes: "16", rest: "-"},
 	{name: "elsewhere", api: "InitProducerId", req: &kmsg.InitProducerIDRequest{TransactionalID: name("txn")}, codes: "16", rest: "-"},
 	{name: "idempotent only", api: "InitProducerId", req: &kmsg.InitProducerIDRequest{}},
@@ -95,7 +98,7 @@ var guardCases = []guardCase{
 	{name: "matches elsewhere", api: "ConsumerGroupHeartbeat", min: 1, req: &kmsg.ConsumerGroupHeartbeatRequest{Group: "a.group", SubscribedTopicRegex: name(".*one")}, codes: "35", rest: "-", text: "group.protocol=classic"},
 	{name: "matches here", api: "ConsumerGroupHeartbeat", min: 1, req: &kmsg.ConsumerGroupHeartbeatRequest{Group: "a.group", SubscribedTopicRegex: name("a.*")}},
 	{name: "elsewhere", api: "ConsumerGroupHeartbeat", req: &kmsg.ConsumerGroupHeartbeatRequest{Group: "group", SubscribedTopicNames: []string{"a.one"}}, codes: "16", rest: "-"},
-	{name: "subscribed elsewhere", api: "ShareGroupHeartbeat", req: &kmsg.ShareGroupHeartbeatRequest{GroupID: "a.group", SubscribedTopicNames: []string{"home"}}, codes: "35", rest: "-", text: "A route can send the group"},
+	{name: "subscribed elsewhere", api: "ShareGroupHeartbeat", req: &kmsg.ShareGroupHeartbeatRequest{GroupID: "a.group", SubscribedTopicNames: []string{"home"}}, codes: "42", rest: "-", text: "A route can send the group"},
 	{name: "reads elsewhere", api: "StreamsGroupHeartbeat", req: &kmsg.StreamsGroupHeartbeatRequest{Group: "a.group", Topology: &kmsg.StreamsGroupHeartbeatRequestTopology{
 		Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SourceTopics: []string{"home"}}},
 	}}, codes: "35", rest: "-", text: "group.protocol=classic"},

@@ -117,6 +117,11 @@ func splitEndTxn(req *kmsg.EndTxnRequest, j Judge) (*kmsg.EndTxnResponse, bool) 
 func splitTxnOffsetCommit(req *kmsg.TxnOffsetCommitRequest, j Judge) (*kmsg.TxnOffsetCommitResponse, bool) {
 	code := func(t *kmsg.TxnOffsetCommitRequestTopic) int16 { return codeOf(j, OpRead, Topic, t.Topic) }
 	whole := transactionCode(j, req.TransactionalID, req.Group)
+	if !isHere(j, Group, req.Group) {
+		// It came to another coordinator than the group's, as from the Java client, which
+		// keeps one for all groups of a producer: no verdict before it has found the right one.
+		whole = codeOf(j, OpRead, Group, req.Group)
+	}
 	if whole != codeNone {
 		code = always[kmsg.TxnOffsetCommitRequestTopic](whole)
 	}

@@ -111,24 +111,38 @@ func StartWith(tb testing.TB, o Options, brokers ...*kafka.Broker) *Gateway {
 	g.ports = first
 	g.Address, g.Admin = loopback(first), loopback(first+1)
 	g.Write(o.Settings, o.Tenants)
-	g.command = exec.CommandContext(context.Background(), executable(tb), "run", "--config", g.Path) //nolint:gosec // our own binary
-	g.command.Env = append(os.Environ(), o.Env...)
-	g.command.Stderr, g.command.Stdout = &g.log, &g.log
-	if err := g.command.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	g.exited = make(chan struct{})
-	go func() { defer close(g.exited); _ = g.command.Wait() }()
+	g.Run()
 	tb.Cleanup(func() {
 		g.Stop()
 		if tb.Failed() {
 			tb.Logf("the end of the gateway's log:\n%s", tail(g.Log(), 40))
 		}
 	})
-	if !o.Unready {
-		g.Ready(len(brokers))
-	}
 	return g
+}
+
+// Run starts the process, again after [Gateway.Stop] or [Gateway.Kill], with the file as
+// it is now, and waits until its slices can be reached.
+func (g *Gateway) Run() {
+	g.tb.Helper()
+	g.command = exec.CommandContext(context.Background(), executable(g.tb), "run", "--config", g.Path) //nolint:gosec // our own binary
+	g.command.Env = append(os.Environ(), g.options.Env...)
+	g.command.Stderr, g.command.Stdout = &g.log, &g.log
+	if err := g.command.Start(); err != nil {
+		g.tb.Fatal(err)
+	}
+	exited, command := make(chan struct{}), g.command
+	g.exited = exited
+	go func() { defer close(exited); _ = command.Wait() }()
+	if !g.options.Unready {
+		g.Ready(len(g.brokers))
+	}
+}
+
+// Kill ends the process at once, as a crash does.
+func (g *Gateway) Kill() {
+	_ = g.command.Process.Kill() // an error means that it has ended
+	<-g.exited
 }
 
 // Write writes the policy file; [Gateway.Reload] applies it.

@@ -211,6 +211,19 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Events are the events printed so far.
 func (p *Process) Events() []Event { return p.sofar().Events() }
 
+// Pause stops the process where it is, until [Process.Resume]; its connections stay.
+func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+
+// Resume lets a process go on that was paused.
+func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(s syscall.Signal) error {
+	if p.cmd == nil {
+		return p.Wait().Err
+	}
+	return p.cmd.Process.Signal(s)
+}
+
 // Stop asks the process to come to its end, with SIGTERM, kills it if it does
 // not, and returns what it left. Java programs that print their sums do so.
 func (p *Process) Stop() Result {

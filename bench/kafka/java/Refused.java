@@ -16,7 +16,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * <pre>
  * --bootstrap HOST:PORT   --client-id ID
  * --kind K                producer, txn, consumer (classic), consumer-next (KIP-848), share, admin, admin-create
- * --topic T, --group G    (t, g); G is the transactional id of kind txn
+ * --topic T, --group G    (t, g); T is a list for consumers, G the transactional id of kind txn
  * --seconds S             how long to go on (20)
  * --tries N               stop earlier, after so many tries that passed or failed (no limit)
  * --recreate true         a new client for every try (one client throughout)
@@ -129,7 +129,7 @@ public final class Refused {
             var p = flags.properties(0, "group.id", flags.get("group", "g"), "group.protocol", protocol);
             var consumer = new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer());
             client = consumer;
-            consumer.subscribe(List.of(topic));
+            consumer.subscribe(List.of(topic.split(",")));
         }
         var consumer = (KafkaConsumer<String, String>) client;
         consumer.poll(Duration.ofMillis(Math.min(1000, left())));
@@ -142,7 +142,7 @@ public final class Refused {
             var consumer = new KafkaShareConsumer<>(flags.properties(0, "group.id", flags.get("group", "g")),
                     new StringDeserializer(), new StringDeserializer());
             client = consumer;
-            consumer.subscribe(List.of(topic));
+            consumer.subscribe(List.of(topic.split(",")));
         }
         return !((KafkaShareConsumer<String, String>) client).poll(Duration.ofMillis(Math.min(1000, left()))).isEmpty();
     }
