@@ -55,6 +55,9 @@ func TestSlices(t *testing.T) {
 	shop := &side{name: "spanning", team: "shop", ops: "shop.tools", broker: brokers[0], g: g}
 	web := &side{name: "pinned", team: "web", slot: 1, broker: brokers[1], g: g}
 	t.Run("refused", func(t *testing.T) { acrossRefused(t, shop, web) })
+	t.Run("tools", func(t *testing.T) { acrossTools(t, shop) })
+	t.Run("twins", func(t *testing.T) { twins(t, shop) })
+	t.Run("moves", func(t *testing.T) { moves(t, shop) })
 	t.Run("restarts", func(t *testing.T) { throughRestarts(t, shop) })
 }
 
