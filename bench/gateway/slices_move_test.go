@@ -17,6 +17,7 @@ import (
 type mover struct {
 	topic            string // the group and the team have names that begin so
 	produce, consume *kafka.Process
+	left             map[string]int64 // where the topic ends in the old slice, by partition
 }
 
 // moves rehearses what an operator does to move a topic by a route, and a tenant by its
@@ -48,16 +49,14 @@ func moves(t *testing.T, s *side) {
 			t.Fatal(err)
 		}
 	}
-	ends := map[string]int64{}
 	for _, m := range all {
 		committed := m.settled(t, from)
 		m.copyTo(t, from, to)
 		if err := to.Admin(t).CommitAllOffsets(t.Context(), m.topic, committed); err != nil {
 			t.Fatal(err)
 		}
-		maps.Copy(ends, endOffsets(t, from, m.topic))
-		if copied := endOffsets(t, to, m.topic); !maps.Equal(copied, endOffsets(t, from, m.topic)) {
-			t.Fatalf("%s: copied up to %v", m.topic, copied)
+		if m.left = endOffsets(t, from, m.topic); !maps.Equal(m.left, endOffsets(t, to, m.topic)) {
+			t.Fatalf("%s: copied up to %v of %v", m.topic, endOffsets(t, to, m.topic), m.left)
 		}
 	}
 	moved := strings.Replace(spanningTenants, `topics: ["clicks.*"]`, `topics: ["clicks.*", shop.moving]`, 1)
@@ -80,38 +79,47 @@ func moves(t *testing.T, s *side) {
 		t.Logf("%s: a thousand records in the new slice %v after the move", m.topic, time.Since(began).Round(time.Millisecond))
 	}
 	for _, m := range all {
-		written := s.clean(t, "Produce", asked(m.produce.Stop()))
-		m.waitFor(t, written)
-		read := s.clean(t, "Consume", asked(m.consume.Stop()))
-		same(t, read, written)
-		for _, e := range append(read.Find("assigned"), read.Find("lost")...) {
-			t.Logf("%s: %s %s in generation %d", m.topic, e.Event, e.Value, e.Generation)
-		}
-		if stayed, want := endOffsets(t, from, m.topic), endOffsets(t, to, m.topic); !maps.Equal(stayed, sub(ends, m.topic)) || maps.Equal(stayed, want) {
-			t.Errorf("%s: the old slice ends at %v, was %v; the new one at %v", m.topic, stayed, ends, want)
-		}
-		found, err := to.Admin(t).FetchOffsets(t.Context(), m.topic)
-		if err != nil {
-			t.Fatal(err)
-		}
-		committed := map[string]int64{}
-		found.Each(func(o kadm.OffsetResponse) { committed[at(o.Topic, o.Partition)] = o.At })
-		if want := endOffsets(t, to, m.topic); !maps.Equal(committed, want) {
-			t.Errorf("%s: committed in the new slice %v, want %v", m.topic, committed, want)
-		}
+		m.arrived(t, s, from, to)
 	}
+}
+
+// arrived ends the clients and checks that they had all, once, and that the old slice has
+// got nothing since the move.
+func (m *mover) arrived(t *testing.T, s *side, from, to *kafka.Broker) {
+	t.Helper()
+	written := s.clean(t, "Produce", asked(m.produce.Stop()))
+	done, _ := written.Done()
+	m.until(t, done.Records)
+	read := s.clean(t, "Consume", asked(m.consume.Stop()))
+	same(t, read, written)
+	for _, e := range append(read.Find("assigned"), read.Find("lost")...) {
+		t.Logf("%s: %s %s in generation %d", m.topic, e.Event, e.Value, e.Generation)
+	}
+	stayed, came := endOffsets(t, from, m.topic), endOffsets(t, to, m.topic)
+	if !maps.Equal(stayed, m.left) || maps.Equal(stayed, came) {
+		t.Errorf("%s: the old slice ends at %v, was %v; the new one at %v", m.topic, stayed, m.left, came)
+	}
+	if committed, _ := offsetsOf(t, to, m.topic); !maps.Equal(committed, came) {
+		t.Errorf("%s: committed in the new slice %v, want %v", m.topic, committed, came)
+	}
+}
+
+// offsetsOf are what a group has committed.
+func offsetsOf(t *testing.T, b *kafka.Broker, group string) (map[string]int64, kadm.Offsets) {
+	t.Helper()
+	found, err := b.Admin(t).FetchOffsets(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := map[string]int64{}
+	found.Each(func(o kadm.OffsetResponse) { committed[at(o.Topic, o.Partition)] = o.At })
+	return committed, found.Offsets()
 }
 
 // asked forgets the exit code of a Java program that was asked to end.
 func asked(r kafka.Result) kafka.Result {
 	r.Err = nil
 	return r
-}
-
-func sub(all map[string]int64, topic string) map[string]int64 {
-	own := maps.Clone(all)
-	maps.DeleteFunc(own, func(at string, _ int64) bool { return !strings.HasPrefix(at, topic) })
-	return own
 }
 
 func endOffsets(t *testing.T, b *kafka.Broker, topic string) map[string]int64 {
@@ -129,12 +137,6 @@ func endOffsets(t *testing.T, b *kafka.Broker, topic string) map[string]int64 {
 func (m *mover) goesOn(t *testing.T, records int64) {
 	t.Helper()
 	m.until(t, count(m.consume)+records)
-}
-
-func (m *mover) waitFor(t *testing.T, written kafka.Result) {
-	t.Helper()
-	done, _ := written.Done()
-	m.until(t, done.Records)
 }
 
 func (m *mover) until(t *testing.T, records int64) {
@@ -167,14 +169,9 @@ func (m *mover) joined(t *testing.T, b *kafka.Broker) {
 func (m *mover) settled(t *testing.T, b *kafka.Broker) kadm.Offsets {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(300 * time.Millisecond) {
-		found, err := b.Admin(t).FetchOffsets(t.Context(), m.topic)
-		if err != nil {
-			t.Fatal(err)
-		}
-		committed := map[string]int64{}
-		found.Each(func(o kadm.OffsetResponse) { committed[at(o.Topic, o.Partition)] = o.At })
+		committed, offsets := offsetsOf(t, b, m.topic)
 		if maps.Equal(committed, endOffsets(t, b, m.topic)) {
-			return found.Offsets()
+			return offsets
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: committed %v of %v", m.topic, committed, endOffsets(t, b, m.topic))

@@ -139,8 +139,8 @@ func (j *Jars) ToolInput(ctx context.Context, input, class string, args ...strin
 }
 
 // Program starts one of the Java client programs, by its class: Produce,
-// Consume, Share, Txn, Admin or Refused. They are compiled with the jars of
-// [Version] on first use, so only that version has programs; they talk to
+// Consume, Share, Txn, Across, Admin or Refused. They are compiled with the jars
+// of [Version] on first use, so only that version has programs; they talk to
 // brokers of all versions. A program that cannot be compiled is a Result with an
 // error.
 func (j *Jars) Program(ctx context.Context, class string, args ...string) *Process {
