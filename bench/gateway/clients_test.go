@@ -245,7 +245,7 @@ func javaRegex(t *testing.T, s *side) {
 		}
 	}
 	r := s.broker.Jars.Program(t.Context(), "Consume", "--bootstrap", s.g.Address, "--client-id", s.team+".java", "--group", s.team+".beyond",
-		"--protocol", "consumer", "--pattern", `.*\.data`, "--seconds", "3").Wait()
+		"--protocol", "consumer", "--pattern", `.*\.data`, "--seconds", "10").Wait()
 	e := r.Find("error")
 	if len(e) == 0 || e[0].Error != "TopicAuthorizationException" || len(r.Find("partition")) > 0 {
 		t.Fatalf("a pattern that matches what may not be described: %s", r)

@@ -184,6 +184,23 @@ public final class Admin {
         var op = new AlterConfigOp(new ConfigEntry(pair[0], pair[1]), AlterConfigOp.OpType.SET);
         Map<ConfigResource, Collection<AlterConfigOp>> all = names.stream()
                 .collect(Collectors.toMap(n -> new ConfigResource(type, n), n -> List.of(op)));
-        admin.incrementalAlterConfigs(all).values().forEach((resource, f) -> say(resource.name(), () -> f.get() == null ? "altered" : ""));
+        admin.incrementalAlterConfigs(all).values().forEach((resource, f) -> say(resource.name(), () -> {
+            f.get();
+            settle(resource, pair[0], pair[1]);
+            return "altered";
+        }));
+    }
+
+    /** Waits until the broker shows what its controller has altered, as far as it may be asked. */
+    private void settle(ConfigResource resource, String key, String value) {
+        try {
+            for (int i = 0; i < 100; i++) {
+                ConfigEntry shown = admin.describeConfigs(List.of(resource)).all().get().get(resource).get(key);
+                if (shown != null && value.equals(shown.value())) return;
+                Common.sleep(100);
+            }
+        } catch (Exception e) {
+            return;
+        }
     }
 }
