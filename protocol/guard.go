@@ -32,8 +32,8 @@ const (
 // What is special to one API. The codes of transactions are those after which a client
 // can abort and go on; all others are fatal to it, or tried again for ever. The codes of
 // groups are fatal: of the two that are, UNSUPPORTED_VERSION makes a Java consumer say
-// that it needs group.protocol=classic, but a share consumer that the cluster must be
-// configured otherwise; after INVALID_REQUEST that says what our text says.
+// that it needs group.protocol=classic, but a share consumer, and Streams, that the
+// cluster does not know their protocol; after INVALID_REQUEST these say what our text says.
 var (
 	awayProduce       = Away{Topic: codeNotLeaderOrFollower, TransactionalID: codePolicyViolation, Text: txnText}
 	awayShare         = Away{Topic: codeNotLeaderOrFollower, Group: codeNotCoordinator}
@@ -42,7 +42,7 @@ var (
 	awayTxnOffsets    = Away{Topic: codeTransactionAbortable, Group: codeNotCoordinator, TransactionalID: codeTransactionAbortable}
 	awayAssigned      = Away{Topic: codeUnsupportedVersion, Group: codeNotCoordinator, Text: classicText}
 	awayShareAssigned = Away{Topic: codeInvalidRequest, Group: codeNotCoordinator, Text: routedText}
-	awayStreams       = Away{Topic: codeUnsupportedVersion, Group: codeNotCoordinator, Text: classicText}
+	awayStreams       = Away{Topic: codeInvalidRequest, Group: codeNotCoordinator, Text: classicText}
 	awayFeatures      = Away{Cluster: codePolicyViolation, Text: featuresText}
 )
 

@@ -101,7 +101,7 @@ var guardCases = []guardCase{
 	{name: "subscribed elsewhere", api: "ShareGroupHeartbeat", req: &kmsg.ShareGroupHeartbeatRequest{GroupID: "a.group", SubscribedTopicNames: []string{"home"}}, codes: "42", rest: "-", text: "A route can send the group"},
 	{name: "reads elsewhere", api: "StreamsGroupHeartbeat", req: &kmsg.StreamsGroupHeartbeatRequest{Group: "a.group", Topology: &kmsg.StreamsGroupHeartbeatRequestTopology{
 		Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SourceTopics: []string{"home"}}},
-	}}, codes: "35", rest: "-", text: "group.protocol=classic"},
+	}}, codes: "42", rest: "-", text: "group.protocol=classic"},
 	{name: "never", api: "UpdateFeatures", req: &kmsg.UpdateFeaturesRequest{}, codes: "44", rest: "-", text: "features"},
 	{name: "topics are divided", api: "OffsetCommit", max: 9, req: &kmsg.OffsetCommitRequest{Group: "a.group", Topics: []kmsg.OffsetCommitRequestTopic{
 		{Topic: "home", Partitions: []kmsg.OffsetCommitRequestTopicPartition{{}}},
