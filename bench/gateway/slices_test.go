@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -273,10 +274,10 @@ func (p *franzPair) consume(ctx context.Context, cl *kgo.Client) {
 
 // passing reports whether an error is of a broker or gateway that will be there again.
 // A connection that was closed before it answered anything is one to a broker that is
-// down: the gateway takes it.
+// down: the gateway takes it. One that was refused is to the gateway while it is away.
 func passing(err error) bool {
 	var closed *kgo.ErrFirstReadEOF
-	return errors.As(err, &closed) || kerr.IsRetriable(err)
+	return errors.As(err, &closed) || errors.Is(err, syscall.ECONNREFUSED) || kerr.IsRetriable(err)
 }
 
 func (p *franzPair) sizes() (acked, seen int) {
