@@ -197,6 +197,7 @@ type franzPair struct {
 	cancel      context.CancelFunc
 	wg          sync.WaitGroup
 	producing   context.CancelFunc
+	produced    chan struct{} // closed when the last batch is acknowledged
 	mu          sync.Mutex
 	acked, seen map[string]int // by topic, partition, offset and value
 	errs        []error
@@ -204,12 +205,12 @@ type franzPair struct {
 
 func franzSpanning(ctx context.Context, t *testing.T, s *side) spanningClient {
 	topics := spread(t, s.g, "franz")
-	p := &franzPair{acked: map[string]int{}, seen: map[string]int{}}
+	p := &franzPair{acked: map[string]int{}, seen: map[string]int{}, produced: make(chan struct{})}
 	ctx, p.cancel = context.WithCancel(ctx)
 	sending, stop := context.WithCancel(ctx)
 	p.producing = stop
 	producer := client(t, s.g.Address, kgo.ClientID("shop.franz"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
-	p.wg.Go(func() { p.produce(sending, producer, topics) })
+	p.wg.Go(func() { defer close(p.produced); p.produce(sending, producer, topics) })
 	consumer := client(t, s.g.Address, kgo.ClientID("shop.franz"), kgo.ConsumeTopics(topics...), kgo.ConsumerGroup("shop.franz"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll())
 	p.wg.Go(func() { p.consume(ctx, consumer) })
@@ -303,13 +304,10 @@ func (p *franzPair) reads(t *testing.T) {
 func (p *franzPair) finish(t *testing.T) {
 	t.Helper()
 	p.producing()
+	<-p.produced
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		// The producer may be within its last batch.
 		if acked, seen := p.sizes(); seen >= acked {
-			time.Sleep(500 * time.Millisecond)
-			if again, _ := p.sizes(); again == acked {
-				break
-			}
+			break
 		}
 	}
 	p.cancel()
