@@ -78,7 +78,8 @@ type API struct {
 	// alone, after a [Guard].
 	Divide func(req kmsg.Request, v VirtualCluster) []Part
 
-	join func(req kmsg.Request, answers []Answer, v VirtualCluster) kmsg.Response
+	join  func(req kmsg.Request, answers []Answer, v VirtualCluster) kmsg.Response
+	fence func(f *Fence, req kmsg.Request, parts []Part, v VirtualCluster)
 }
 
 // Judge says what a tenant may do under one snapshot of the policy, and resolves
@@ -109,6 +110,9 @@ type row[Q kmsg.Request, R kmsg.Response] struct {
 	// join puts the answers to the parts together. Nil: the first takes in the others as
 	// merge does.
 	join func(Q, []slotAnswer[R], VirtualCluster) R
+	// fence says what the home of a group is asked before the other parts are sent. Nil:
+	// all parts may be sent at once.
+	fence func(*Fence, Q, []Part, VirtualCluster)
 }
 
 // slotAnswer is an [Answer] of a known type.
@@ -152,6 +156,9 @@ func define[Q kmsg.Request, R kmsg.Response](a API, r row[Q, R]) *API {
 	if r.divide != nil {
 		a.Divide = func(req kmsg.Request, v VirtualCluster) []Part { return r.divide(req.(Q), v) }
 		a.join = joined(r)
+	}
+	if r.fence != nil {
+		a.fence = func(f *Fence, req kmsg.Request, parts []Part, v VirtualCluster) { r.fence(f, req.(Q), parts, v) }
 	}
 	return &a
 }

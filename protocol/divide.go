@@ -64,17 +64,24 @@ func byList[Q requestTo[T], T, E any](list func(Q) *[]E, owner func(VirtualClust
 		if slot, one := soleOwner(elements, homeOf(v), func(e *E) int { return owner(v, req, e) }); one {
 			return whole(req, slot)
 		}
-		var p parts[Q]
-		for i := range elements {
-			part := p.of(owner(v, req, &elements[i]), func() Q {
-				c := *req
-				*list(&c) = nil
-				return &c
-			})
-			*list(part) = append(*list(part), elements[i])
-		}
-		return p.list(homeOf(v))
+		return byOwner(req, list, func(e *E) int { return owner(v, req, e) }, homeOf(v))
 	}
+}
+
+// byOwner makes a copy of a request for each owner of elements of a list, with its
+// elements alone; the part of the slice first comes first.
+func byOwner[Q requestTo[T], T, E any](req Q, list func(Q) *[]E, owner func(*E) int, first int) []Part {
+	var p parts[Q]
+	elements := *list(req)
+	for i := range elements {
+		part := p.of(owner(&elements[i]), func() Q {
+			c := *req
+			*list(&c) = nil
+			return &c
+		})
+		*list(part) = append(*list(part), elements[i])
+	}
+	return p.list(first)
 }
 
 // soleOwner is the slot in which all elements live, that of none if there are none.

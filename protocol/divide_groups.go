@@ -49,20 +49,13 @@ func divideOffsetCommit(req *kmsg.OffsetCommitRequest, v VirtualCluster) []Part 
 	if slot, one := soleOwner(req.Topics, home, owner); one && slot == home {
 		return toCoordinators(whole(req, home), req.Group)
 	}
-	var p parts[*kmsg.OffsetCommitRequest]
-	for i := range req.Topics {
-		slot := owner(&req.Topics[i])
-		part := p.of(slot, func() *kmsg.OffsetCommitRequest {
-			c := *req
-			c.Topics = nil
-			if slot != home {
-				c.Generation, c.MemberID, c.InstanceID = -1, "", nil
-			}
-			return &c
-		})
-		part.Topics = append(part.Topics, req.Topics[i])
+	all := byOwner(req, func(r *kmsg.OffsetCommitRequest) *[]kmsg.OffsetCommitRequestTopic { return &r.Topics }, owner, home)
+	for _, p := range all {
+		if part := p.Req.(*kmsg.OffsetCommitRequest); p.Slot != home {
+			part.Generation, part.MemberID, part.InstanceID = -1, "", nil
+		}
 	}
-	return toCoordinators(p.list(home), req.Group)
+	return toCoordinators(all, req.Group)
 }
 
 // ownerOfTopicID is [ownerOfTopic] for topics that are named by their id alone.
@@ -81,16 +74,8 @@ func divideOffsetDelete(req *kmsg.OffsetDeleteRequest, v VirtualCluster) []Part 
 	if slot, one := soleOwner(req.Topics, home, owner); one && slot == home {
 		return toCoordinators(whole(req, home), req.Group)
 	}
-	var p parts[*kmsg.OffsetDeleteRequest]
-	for i := range req.Topics {
-		part := p.of(owner(&req.Topics[i]), func() *kmsg.OffsetDeleteRequest {
-			c := *req
-			c.Topics = nil
-			return &c
-		})
-		part.Topics = append(part.Topics, req.Topics[i])
-	}
-	return toCoordinators(p.list(home), req.Group)
+	all := byOwner(req, func(r *kmsg.OffsetDeleteRequest) *[]kmsg.OffsetDeleteRequestTopic { return &r.Topics }, owner, home)
+	return toCoordinators(all, req.Group)
 }
 
 // divideDeleteGroups asks the home of each group first, and then all others for what
@@ -130,16 +115,8 @@ func divideOffsetFetch(req *kmsg.OffsetFetchRequest, v VirtualCluster) []Part {
 	if slot, one := soleOwner(req.Topics, home, owner); one {
 		return toCoordinators(whole(req, slot), req.Group)
 	}
-	var p parts[*kmsg.OffsetFetchRequest]
-	for i := range req.Topics {
-		part := p.of(owner(&req.Topics[i]), func() *kmsg.OffsetFetchRequest {
-			c := *req
-			c.Topics = nil
-			return &c
-		})
-		part.Topics = append(part.Topics, req.Topics[i])
-	}
-	return toCoordinators(p.list(home), req.Group)
+	all := byOwner(req, func(r *kmsg.OffsetFetchRequest) *[]kmsg.OffsetFetchRequestTopic { return &r.Topics }, owner, home)
+	return toCoordinators(all, req.Group)
 }
 
 // homeFirst moves the home's part to the front.

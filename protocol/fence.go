@@ -28,28 +28,36 @@ type Fence struct {
 
 // Fence is the fence of a divided request; nil if all its parts may be sent at once.
 func (a *API) Fence(req kmsg.Request, parts []Part, v VirtualCluster) *Fence {
-	f := &Fence{api: a}
-	switch r := req.(type) {
-	case *kmsg.OffsetCommitRequest:
-		f.slot = ownerOf(v, Group, r.Group)
-		f.take(parts, func(p *Part) bool { return p.Slot == f.slot })
-		f.judge = judgeCommit(r)
-		if len(f.home) == 0 {
-			f.home = []Part{{Slot: f.slot, Node: -1, Group: r.Group, Req: commitFence(r)}}
-		}
-	case *kmsg.OffsetDeleteRequest:
-		f.slot = ownerOf(v, Group, r.Group)
-		f.take(parts, func(p *Part) bool { return p.Slot == f.slot })
-		f.judge = judgeOffsetDelete
-		f.home = append(f.home, Part{Slot: f.slot, Node: -1, Group: r.Group, Req: describeGroup(r.Group)})
-	case *kmsg.DeleteGroupsRequest:
-		f.take(parts, func(p *Part) bool { return p.Slot == ownerOf(v, Group, p.Group) })
-		f.judge = judgeDeleteGroups
+	if a.fence == nil {
+		return nil
 	}
+	f := &Fence{api: a}
+	a.fence(f, req, parts, v)
 	if len(f.foreign) == 0 {
 		return nil
 	}
 	return f
+}
+
+func fenceOffsetCommit(f *Fence, req *kmsg.OffsetCommitRequest, parts []Part, v VirtualCluster) {
+	f.slot = ownerOf(v, Group, req.Group)
+	f.take(parts, func(p *Part) bool { return p.Slot == f.slot })
+	f.judge = judgeCommit(req)
+	if len(f.home) == 0 {
+		f.home = []Part{{Slot: f.slot, Node: -1, Group: req.Group, Req: commitFence(req)}}
+	}
+}
+
+func fenceOffsetDelete(f *Fence, req *kmsg.OffsetDeleteRequest, parts []Part, v VirtualCluster) {
+	f.slot = ownerOf(v, Group, req.Group)
+	f.take(parts, func(p *Part) bool { return p.Slot == f.slot })
+	f.judge = judgeOffsetDelete
+	f.home = append(f.home, Part{Slot: f.slot, Node: -1, Group: req.Group, Req: describeGroup(req.Group)})
+}
+
+func fenceDeleteGroups(f *Fence, _ *kmsg.DeleteGroupsRequest, parts []Part, v VirtualCluster) {
+	f.take(parts, func(p *Part) bool { return p.Slot == ownerOf(v, Group, p.Group) })
+	f.judge = judgeDeleteGroups
 }
 
 func (f *Fence) take(parts []Part, isHome func(*Part) bool) {

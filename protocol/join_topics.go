@@ -36,41 +36,40 @@ func takeListPartitionReassignments(first, other *kmsg.ListPartitionReassignment
 	first.Topics = append(first.Topics, other.Topics...)
 }
 
-// Resources that were changed in several slices have the first error.
-
 func takeAlterConfigs(first, other *kmsg.AlterConfigsResponse) {
-	asked := len(first.Resources)
-	for i := range other.Resources {
-		o := &other.Resources[i]
-		at := slices.IndexFunc(first.Resources[:asked], func(r kmsg.AlterConfigsResponseResource) bool {
-			return r.ResourceType == o.ResourceType && r.ResourceName == o.ResourceName
-		})
-		if at < 0 {
-			first.Resources = append(first.Resources, *o)
-			continue
-		}
-		f := &first.Resources[at]
-		firstError(&f.ErrorCode, &f.ErrorMessage, o.ErrorCode, o.ErrorMessage)
-	}
+	type result = kmsg.AlterConfigsResponseResource
+	first.Resources = takeResults(first.Resources, other.Resources,
+		func(a, b *result) bool { return a.ResourceType == b.ResourceType && a.ResourceName == b.ResourceName },
+		func(r *result) (*int16, **string) { return &r.ErrorCode, &r.ErrorMessage })
 }
 
 func takeIncrementalAlterConfigs(first, other *kmsg.IncrementalAlterConfigsResponse) {
-	asked := len(first.Resources)
-	for i := range other.Resources {
-		o := &other.Resources[i]
-		at := slices.IndexFunc(first.Resources[:asked], func(r kmsg.IncrementalAlterConfigsResponseResource) bool {
-			return r.ResourceType == o.ResourceType && r.ResourceName == o.ResourceName
-		})
-		if at < 0 {
-			first.Resources = append(first.Resources, *o)
-			continue
-		}
-		f := &first.Resources[at]
-		firstError(&f.ErrorCode, &f.ErrorMessage, o.ErrorCode, o.ErrorMessage)
-	}
+	type result = kmsg.IncrementalAlterConfigsResponseResource
+	first.Resources = takeResults(first.Resources, other.Resources,
+		func(a, b *result) bool { return a.ResourceType == b.ResourceType && a.ResourceName == b.ResourceName },
+		func(r *result) (*int16, **string) { return &r.ErrorCode, &r.ErrorMessage })
 }
 
-// place is where a page of DescribeTopicPartitions begins or ends: in the order of
+// takeResults puts the results of one slice to those of others: what was changed in
+// several has the first error.
+func takeResults[E any](first, other []E, same func(a, b *E) bool, result func(*E) (*int16, **string)) []E {
+	asked := len(first)
+others:
+	for i := range other {
+		for k := range first[:asked] {
+			if same(&first[k], &other[i]) {
+				code, message := result(&first[k])
+				otherCode, otherMessage := result(&other[i])
+				firstError(code, message, *otherCode, *otherMessage)
+				continue others
+			}
+		}
+		first = append(first, other[i])
+	}
+	return first
+}
+
+// pagePlace is where a page of DescribeTopicPartitions begins or ends: in the order of
 // topics, which is that of bytes for their names, and then of partitions.
 type pagePlace struct {
 	topic     string

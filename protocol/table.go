@@ -36,6 +36,7 @@ var apis = [...]*API{
 		split:  splitOffsetCommit,
 		merge:  mergeOffsetCommit,
 		divide: divideOffsetCommit,
+		fence:  fenceOffsetCommit,
 		join:   joinOffsetCommit,
 	}),
 	9: define(API{Key: 9, Name: "OffsetFetch", Min: 0, Max: 10, Access: Pass, Route: ByGroup, Away: awayGroup}, row[*kmsg.OffsetFetchRequest, *kmsg.OffsetFetchResponse]{
@@ -141,6 +142,7 @@ var apis = [...]*API{
 		split:  splitDeleteGroups,
 		merge:  mergeDeleteGroups,
 		divide: divideDeleteGroups,
+		fence:  fenceDeleteGroups,
 		join:   joinDeleteGroups,
 	}),
 	43: define(API{Key: 43, Name: "ElectLeaders", Min: 0, Max: 2, Access: Pass, Route: ByTopic}, row[*kmsg.ElectLeadersRequest, *kmsg.ElectLeadersResponse]{
@@ -174,6 +176,7 @@ var apis = [...]*API{
 		split:  splitOffsetDelete,
 		merge:  mergeOffsetDelete,
 		divide: divideOffsetDelete,
+		fence:  fenceOffsetDelete,
 		join:   joinOffsetDelete,
 	}),
 	48: define(API{Key: 48, Name: "DescribeClientQuotas", Min: 0, Max: 1, Access: Pass, Route: ToAll}, row[*kmsg.DescribeClientQuotasRequest, *kmsg.DescribeClientQuotasResponse]{

@@ -275,14 +275,9 @@ func (c *conn) mustRewrite(p *pending, throttle int32) bool {
 // rewrite decodes an answer, merges what was refused, leaves out what the tenant
 // may not see, and hides the brokers behind their virtual nodes.
 func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error) {
-	body := 4 + protocol.ResponseHeaderSize(p.api.Key, p.sentVersion)
-	resp := kmsg.ResponseForKey(p.api.Key)
-	resp.SetVersion(p.sentVersion)
-	if len(frame) < body {
-		return nil, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + p.api.Name + " is too short"}
-	}
-	if err := resp.ReadFrom(frame[body:]); err != nil {
-		return nil, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + p.api.Name + " cannot be decoded: " + err.Error()}
+	resp, err := decodeAnswer(p.api, p.sentVersion, frame)
+	if err != nil {
+		return nil, err
 	}
 	resp.SetVersion(p.version)
 	if m, ok := resp.(*kmsg.MetadataResponse); ok {
@@ -304,6 +299,20 @@ func (c *conn) rewrite(p *pending, frame []byte, throttle int32) ([]byte, error)
 	}
 	announce(resp, throttle)
 	return protocol.AppendResponse(nil, p.correlation, resp), nil
+}
+
+// decodeAnswer decodes a broker's answer, a whole frame.
+func decodeAnswer(api *protocol.API, version int16, frame []byte) (kmsg.Response, error) {
+	body := 4 + protocol.ResponseHeaderSize(api.Key, version)
+	if len(frame) < body {
+		return nil, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + api.Name + " is too short"}
+	}
+	resp := kmsg.ResponseForKey(api.Key)
+	resp.SetVersion(version)
+	if err := resp.ReadFrom(frame[body:]); err != nil {
+		return nil, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + api.Name + " cannot be decoded: " + err.Error()}
+	}
+	return resp, nil
 }
 
 // announce raises throttle_time_ms to what is announced.

@@ -25,8 +25,8 @@ func (k *known) of(op protocol.Operation) *map[string]struct{} {
 }
 
 // mayTopic reports whether the tenant may read or write the topic of that id, or, if
-// it is zero, of that name, on this connection. It counts nothing, and allocates nothing for a topic that
-// it knows.
+// it is zero, of that name, on this connection. It counts nothing, and allocates
+// nothing for a topic that it knows.
 func (c *conn) mayTopic(op protocol.Operation, name []byte, id [16]byte) bool {
 	if id == ([16]byte{}) {
 		_, ok := (*c.known.of(op))[string(name)]

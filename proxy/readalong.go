@@ -41,7 +41,7 @@ func (c *conn) passLogin(h *protocol.Header) error {
 		return &closing{reason: reasonAuthentication, hold: true, text: err.Error()}
 	}
 	p := c.pending(q)
-	p.login, p.req = true, q.req
+	p.login = true
 	if err := c.forward(q, p); err != nil {
 		return err
 	}
@@ -114,14 +114,9 @@ func (c *conn) observe(p *pending, frame []byte) (over bool, code int16, err err
 	if p.version == bareToken {
 		return c.sasl.observer.Answered(0, frame[4:]), 0, nil
 	}
-	resp := p.req.ResponseKind()
-	resp.SetVersion(p.version)
-	body := 4 + protocol.ResponseHeaderSize(p.api.Key, p.version)
-	if len(frame) < body {
-		return false, 0, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + p.api.Name + " is too short"}
-	}
-	if err := resp.ReadFrom(frame[body:]); err != nil {
-		return false, 0, &closing{reason: reasonBrokerAnswer, text: "the broker's answer to " + p.api.Name + " cannot be decoded: " + err.Error()}
+	resp, err := decodeAnswer(p.api, p.version, frame)
+	if err != nil {
+		return false, 0, err
 	}
 	switch r := resp.(type) {
 	case *kmsg.SASLHandshakeResponse:
