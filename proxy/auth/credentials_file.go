@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,12 +10,7 @@ import (
 
 // LoadCredentials reads a credentials file.
 func LoadCredentials(path string) (*Credentials, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCredentialsFile+1))
+	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}

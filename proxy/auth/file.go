@@ -78,14 +78,19 @@ func (f *File[T]) Reload() (changed bool, err error) {
 }
 
 func (f *File[T]) read() ([]byte, error) {
-	file, err := os.Open(f.path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	data, err := readFile(f.path)
 	if err == nil && len(data) > maxFile {
 		err = fmt.Errorf("larger than %d bytes", maxFile)
 	}
 	return data, err
+}
+
+// readFile reads a file as far as maxFile, and a byte more of one that is larger.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }

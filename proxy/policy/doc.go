@@ -1,5 +1,6 @@
 // Package policy turns Sluice's one file into one immutable snapshot: slices,
-// listeners, tenants, their limits and their compiled rules.
+// listeners, tenants, who may be one of them, their limits, their compiled rules,
+// and the routes that say in which slice a name lives.
 //
 // [Load] and [Parse] are the only way in, for start, reload and check alike.
 // They read the whole syntax of the file and report every problem at once, each
